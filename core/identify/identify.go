@@ -1,0 +1,86 @@
+// Package identify is the pipeline: it composes the stages into recipes, reports progress as events and gives the
+// result its form.
+package identify
+
+import (
+	"time"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/query"
+)
+
+// Recipes.
+const (
+	RecipeExact = "exact"
+	RecipePaper = "paper"
+)
+
+// Candidate is one activation family that the hidden network may have in both layers.
+type Candidate struct {
+	Name     string
+	Function core.Function
+}
+
+// Problem is what is to be identified and what is known of it.
+type Problem struct {
+	Oracle     query.Asker
+	Info       core.OracleInfo // Inputs must be set
+	Candidates []Candidate     // one when the activation is given, several for --activation auto
+	M0, M1     int             // sizes of the hidden layers; 0 when not known
+	Domain     float64         // no query leaves |x|_inf <= Domain; 0 when unbounded
+	Solver     core.Solver
+	SolverName string
+}
+
+// Settings are how the run goes about it. The zero value is the default.
+type Settings struct {
+	Recipe  string // RecipeExact when empty
+	Seed    uint64
+	Observe func(Event) // called from one goroutine at a time; may be nil
+}
+
+// Event is a sign of progress.
+type Event struct {
+	Stage   string  `json:"stage"`
+	Text    string  `json:"text"`            // a plain line
+	Queries int64   `json:"queries"`         // rows answered so far
+	Loss    float64 `json:"loss,omitempty"`  // relative residual of the fit, where there is one
+	Done    int     `json:"done,omitempty"`  // units of work done and in all, where known
+	Total   int     `json:"total,omitempty"` //
+	Final   bool    `json:"final,omitempty"` // the stage's last event
+}
+
+// Result is what result.json holds, and the network found.
+type Result struct {
+	Identified  bool        `json:"identified"`
+	Reason      string      `json:"reason"` // one sentence: why identified or why not
+	Queries     int64       `json:"queries"`
+	Parameters  int         `json:"parameters"`
+	M0          int         `json:"m0"`
+	M1          int         `json:"m1"`
+	Activation  string      `json:"activation"`
+	Recipe      string      `json:"recipe"`
+	Solver      string      `json:"solver"`
+	Validation  Validation  `json:"validation"`
+	Certificate any         `json:"certificate"`
+	Stages      []StageBill `json:"stages"`
+	Seconds     float64     `json:"seconds"`
+	Seed        uint64      `json:"seed"`
+
+	Network *network.Network `json:"-"` // nil when nothing was found
+}
+
+// Validation compares the network found with fresh held-out queries.
+type Validation struct {
+	Queries       int     `json:"queries"`
+	MaxError      float64 `json:"max_error"`      // largest |f - found|
+	RelativeError float64 `json:"relative_error"` // root mean square of f - found over the standard deviation of f
+}
+
+// StageBill is what one stage cost.
+type StageBill struct {
+	Stage   string        `json:"stage"`
+	Queries int64         `json:"queries"`
+	Time    time.Duration `json:"nanoseconds"`
+}
