@@ -1,0 +1,65 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/sdk/internal/rpc"
+)
+
+// Version is the version of this SDK, reported by every plugin built with it.
+const Version = "0.1.0"
+
+// Protocol is the plugin protocol that this SDK speaks: the number in the handshake, and the v in proto package nnid.v1.
+const Protocol = 1
+
+// Plugin is what a plugin binary offers.
+type Plugin struct {
+	Name    string // as in the file name nnid-plugin-NAME
+	Version string // the plugin's own version, for listings and reports
+
+	Activations []core.ActivationFactory
+	Solvers     []core.SolverFactory
+	Oracles     []core.OracleFactory
+}
+
+// Check returns an error if the plugin could not be served: a name that is none, two components of one name, or a
+// component without Open. Serve calls it; so may a unit test.
+func (p Plugin) Check() error {
+	if err := core.CheckName(p.Name); err != nil {
+		return fmt.Errorf("plugin: %w", err)
+	}
+	if p.Version == "" {
+		return fmt.Errorf("plugin %q has no Version", p.Name)
+	}
+	return rpc.Plugin(p).Check()
+}
+
+// Describe returns what the plugin says of itself.
+func (p Plugin) Describe() Description {
+	description := Description{Plugin: p.Name, Version: p.Version, SDK: "go " + Version, Protocols: []int{Protocol}}
+	for _, c := range rpc.Plugin(p).Components() {
+		description.Components = append(description.Components, Component(c))
+	}
+	return description
+}
+
+// InPluginProcess reports whether this process was started by an nnid host to serve a plugin. A program that ships
+// plugins inside itself asks this first thing in main, and calls Serve if so.
+func InPluginProcess() bool { return inPluginProcess }
+
+// Read once, at start: Serve takes the variable away, so that programs which the plugin starts are no plugins by mistake.
+var inPluginProcess = os.Getenv(rpc.CookieKey) == rpc.CookieValue
+
+// Serve serves the plugin until its host is done with it, and never returns. It is the whole main function of a
+// plugin binary. Started by hand the binary says what it is; its argument "describe" prints the description as JSON.
+func Serve(p Plugin) {
+	os.Exit(serve(p))
+}
+
+func serve(Plugin) int {
+	fmt.Fprintln(os.Stderr, errors.New("not yet"))
+	return 1
+}
