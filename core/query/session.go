@@ -1,0 +1,300 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"math"
+	"sync"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+)
+
+// A batch is what one call of the oracle carries and what a crash between answer and journal can lose, so it is kept
+// moderate: 256 KiB of coordinates are enough to make the cost of a call vanish beside that of its rows.
+const (
+	defaultBatchBytes = 256 << 10
+	defaultBatchRows  = 4096
+)
+
+// Settings are how a session asks. The zero value of a field means the default, or no limit.
+type Settings struct {
+	Inputs     int           // d; needed when the oracle does not declare it, and must agree when it does
+	Output     int           // which component of f is identified, counted from 0
+	MaxQueries int64         // most rows that may be answered, those in the journal included; 0: no limit
+	Domain     float64       // no query leaves |x|_inf <= Domain; 0: unbounded
+	Journal    *Journal      // where answers are kept; nil: nowhere
+	BatchRows  int           // most rows in one call of the oracle; 0: a sane default
+	Observe    func(n int64) // called with Queries() after every batch, from the goroutine that asked; may be nil
+}
+
+// Session puts queries to an oracle: it implements [Asker]. It is safe for concurrent calls.
+type Session struct {
+	oracle   core.Oracle
+	info     core.OracleInfo
+	settings Settings
+	batch    int
+
+	mu       sync.Mutex
+	kept     map[rowKey][]float64 // answers paid for and not yet given, oldest first
+	given    int64                // rows given to callers
+	answered int64                // rows the oracle answered, in earlier runs too
+	reserved int64                // rows that are being asked
+}
+
+// rowKey stands for the exact bits of a row. A digest keeps the journal of a long run from being held in memory twice.
+type rowKey [16]byte
+
+var _ Asker = (*Session)(nil)
+
+// Open asks the oracle what it is, checks that it fits the settings and takes over the answers in the journal.
+func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session, error) {
+	info, err := oracle.Info(ctx)
+	if err != nil {
+		return nil, oracleFault(ctx, err)
+	}
+	switch {
+	case info.Inputs < 0 || info.Outputs < 0 || info.MaxBatch < 0:
+		return nil, fault.New(fault.Oracle, "the oracle declares %d inputs, %d outputs and batches of %d rows; none may be negative", info.Inputs, info.Outputs, info.MaxBatch)
+	case info.Inputs == 0 && settings.Inputs <= 0:
+		return nil, fault.New(fault.Usage, "the oracle does not say how many inputs the model has; give the number of inputs")
+	case info.Inputs != 0 && settings.Inputs > 0 && info.Inputs != settings.Inputs:
+		return nil, fault.New(fault.Usage, "the model has %d inputs, not %d", info.Inputs, settings.Inputs)
+	case settings.Output < 0 || (info.Outputs != 0 && settings.Output >= info.Outputs):
+		return nil, fault.New(fault.Usage, "there is no output %d: the model has %d outputs, counted from 0", settings.Output, info.Outputs)
+	case settings.MaxQueries < 0:
+		return nil, fault.New(fault.Usage, "the query budget is %d; it must not be negative (0 means no limit)", settings.MaxQueries)
+	case math.IsNaN(settings.Domain) || math.IsInf(settings.Domain, 0) || settings.Domain < 0:
+		return nil, fault.New(fault.Usage, "the domain is %v; it must be a positive number (0 means no bound)", settings.Domain)
+	}
+	if info.Inputs == 0 {
+		info.Inputs = settings.Inputs
+	}
+	s := &Session{
+		oracle: oracle, info: info, settings: settings,
+		batch: max(1, min(defaultBatchRows, defaultBatchBytes/(8*info.Inputs))),
+		kept:  map[rowKey][]float64{},
+	}
+	if settings.BatchRows > 0 {
+		s.batch = settings.BatchRows
+	}
+	if info.MaxBatch > 0 {
+		s.batch = min(s.batch, info.MaxBatch)
+	}
+	if settings.Journal == nil {
+		return s, nil
+	}
+	if d := settings.Journal.identity.Inputs; d != info.Inputs {
+		return nil, fault.New(fault.Usage, "the journal %s is for a model of %d inputs; this one has %d", settings.Journal.path, d, info.Inputs)
+	}
+	s.answered, err = settings.Journal.replay(func(row []float64, y float64) {
+		// An answer that is no number was paid for, but asking again may go better.
+		if finite(y) {
+			key := keyOf(row)
+			s.kept[key] = append(s.kept[key], y)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Info returns what the oracle declared, with the number of inputs filled in.
+func (s *Session) Info() core.OracleInfo { return s.info }
+
+// Queries implements [Asker]. Rows answered from the journal count as they are given, so that a resumed run counts as
+// the uninterrupted one would have.
+func (s *Session) Queries() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given
+}
+
+// Answered returns the number of rows the oracle was paid for, in this run and those it resumes, whether or not
+// anyone asked for them again. It is what the budget is compared with.
+func (s *Session) Answered() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
+}
+
+// Ask implements [Asker]. A row asked before gets the kept answer if one is kept: a row repeated on purpose, within a
+// run, is a new query, and gets its own answer when the run is resumed.
+func (s *Session) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
+	if x == nil || x.IsEmpty() {
+		return nil, nil
+	}
+	if err := s.check(x); err != nil {
+		return nil, err
+	}
+	rows, _ := x.Dims()
+	keys := make([]rowKey, rows)
+	for i := range keys {
+		keys[i] = keyOf(x.RawRowView(i))
+	}
+	y := make([]float64, rows)
+	have := make([]bool, rows)
+	missing, err := s.take(keys, y, have)
+	if err != nil {
+		return nil, err
+	}
+	for first := 0; first < len(missing); first += s.batch {
+		part := missing[first:min(first+s.batch, len(missing))]
+		err := s.askBatch(ctx, x, part, y, have)
+		if err != nil {
+			s.giveBack(keys, y, have, len(missing)-first-len(part))
+			return nil, err
+		}
+		if s.settings.Observe != nil && first+len(part) < len(missing) {
+			s.settings.Observe(s.Queries() + int64(first+len(part)))
+		}
+	}
+	s.mu.Lock()
+	s.given += int64(rows)
+	given := s.given
+	s.mu.Unlock()
+	if s.settings.Observe != nil {
+		s.settings.Observe(given)
+	}
+	return y, nil
+}
+
+// check refuses rows that no caller may ask: these are defects of a stage, not of the oracle.
+func (s *Session) check(x *mat.Dense) error {
+	rows, d := x.Dims()
+	if d != s.info.Inputs {
+		return fault.New(fault.Internal, "a query has %d coordinates; the model has %d inputs", d, s.info.Inputs)
+	}
+	for i := range rows {
+		for j, v := range x.RawRowView(i) {
+			if !finite(v) {
+				return fault.New(fault.Internal, "coordinate %d of query %d is %v; queries are finite", j, i, v)
+			}
+			if s.settings.Domain > 0 && math.Abs(v) > s.settings.Domain {
+				return fault.New(fault.Internal, "coordinate %d of query %d is %v, outside the domain |x| <= %v", j, i, v, s.settings.Domain)
+			}
+		}
+	}
+	return nil
+}
+
+// take fills y where answers are kept and returns the indices of the rows to ask, which it reserves from the budget.
+func (s *Session) take(keys []rowKey, y []float64, have []bool) (missing []int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, key := range keys {
+		queue := s.kept[key]
+		if len(queue) == 0 {
+			missing = append(missing, i)
+			continue
+		}
+		y[i], have[i] = queue[0], true
+		if len(queue) == 1 {
+			delete(s.kept, key)
+		} else {
+			s.kept[key] = queue[1:]
+		}
+	}
+	wanted := int64(len(missing))
+	if left := s.settings.MaxQueries - s.answered - s.reserved; s.settings.MaxQueries > 0 && wanted > left && wanted > 0 {
+		s.keep(keys, y, have)
+		return nil, fault.New(fault.Budget, "the budget of %d queries is spent: %d are answered and %d more were needed; raise --max-queries to go on",
+			s.settings.MaxQueries, s.answered, wanted)
+	}
+	s.reserved += wanted
+	return missing, nil
+}
+
+// giveBack keeps the answers of a call that failed, for the next time they are asked, and frees what it had reserved.
+func (s *Session) giveBack(keys []rowKey, y []float64, have []bool, reserved int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep(keys, y, have)
+	s.reserved -= int64(reserved)
+}
+
+// keep puts answers back to the front, the first row's foremost.
+func (s *Session) keep(keys []rowKey, y []float64, have []bool) {
+	for i := len(keys) - 1; i >= 0; i-- {
+		if have[i] {
+			s.kept[keys[i]] = append([]float64{y[i]}, s.kept[keys[i]]...)
+		}
+	}
+}
+
+// askBatch puts the given rows of x to the oracle in one call. Whatever comes of it, their reservation is settled.
+func (s *Session) askBatch(ctx context.Context, x *mat.Dense, rows []int, y []float64, have []bool) error {
+	settle := func(answered int64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reserved -= int64(len(rows))
+		s.answered += answered
+	}
+	if err := ctx.Err(); err != nil {
+		settle(0)
+		return err
+	}
+	batch := mat.NewDense(len(rows), s.info.Inputs, nil)
+	for k, i := range rows {
+		batch.SetRow(k, x.RawRowView(i))
+	}
+	answer, err := s.oracle.Query(ctx, batch)
+	if err != nil {
+		settle(0)
+		return oracleFault(ctx, err)
+	}
+	var n, outputs int
+	if answer != nil && !answer.IsEmpty() {
+		n, outputs = answer.Dims()
+	}
+	if n != len(rows) || outputs <= s.settings.Output {
+		settle(0)
+		return fault.New(fault.Oracle, "the oracle answered %d rows of %d outputs to %d queries; output %d was wanted of each", n, outputs, len(rows), s.settings.Output)
+	}
+	settle(int64(n))
+	values := mat.Col(nil, s.settings.Output, answer)
+	var bad error
+	for k, i := range rows {
+		if !finite(values[k]) {
+			if bad == nil {
+				bad = fault.New(fault.Oracle, "the oracle answered %v at query %d of %d (first coordinates %.4g); the model must be finite everywhere it is asked: check its input range, or bound it with --domain",
+					values[k], k, n, batch.RawRowView(k)[:min(3, s.info.Inputs)])
+			}
+			continue
+		}
+		y[i], have[i] = values[k], true
+	}
+	// Written even when the context has ended meanwhile or an answer was bad: these answers are paid for.
+	if s.settings.Journal != nil {
+		if err := s.settings.Journal.append(batch, values); err != nil {
+			return err
+		}
+	}
+	return bad
+}
+
+func oracleFault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	return fault.New(fault.Oracle, "the oracle failed: %w", err)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func keyOf(row []float64) rowKey {
+	buffer := make([]byte, 0, 512)
+	for _, v := range row {
+		buffer = binary.LittleEndian.AppendUint64(buffer, math.Float64bits(v))
+	}
+	sum := sha256.Sum256(buffer)
+	return rowKey(sum[:16])
+}
