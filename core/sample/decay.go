@@ -1,0 +1,250 @@
+package sample
+
+import (
+	"context"
+	"math"
+	"sort"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+)
+
+// A step's tail is a power series in q = exp(-Decay s) without constant term, s the distance from the step: g is a
+// power series in q, and everything behind it is analytic in g. tailPoints values of f a side are fitted by tailTerms
+// powers.
+const (
+	tailPoints = 5
+	tailTerms  = 3
+)
+
+// tail is one side of a step: distances s > 0 and how far f is from its limit there.
+type tail struct {
+	s, e []float64
+}
+
+// decay measures how fast the step's tails decay along u.Direction. It starts at x on the step and, where a
+// neighbour's step is in the tail, tries other places of the hyperplane further out.
+func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, error) {
+	best, least := 0.0, math.Inf(1)
+	for try := range 8 {
+		place := x
+		if try > 0 {
+			place = along(x, s.radius*math.Pow(2, float64(try)/2), orthogonal(s.rng, u.Direction))
+		}
+		tails, ok, err := s.tails(ctx, place, u)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			continue
+		}
+		if rate, misfit := fitDecay(tails, u.Decay); misfit < least {
+			best, least = rate, misfit
+		}
+		if least < goodTail || (least < fairTail && try >= 3) {
+			break
+		}
+	}
+	u.Decay = best
+	return least < fairTail, nil
+}
+
+// Sums of squared relative misfits of a tail: clean ones reach 1e-12 and less; one with a neighbour's step in it does not.
+const (
+	goodTail = 1e-9
+	fairTail = 1e-4
+)
+
+// tails samples both tails of the step at x; it leaves a first estimate in u.Decay.
+func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, bool, error) {
+	l := line{Origin: x, Direction: u.Direction}
+	reaches := []float64{4, 8, 16, 32, 64, 128}
+	ts := []float64{0}
+	for _, r := range reaches {
+		ts = append(ts, r*u.Width, -r*u.Width)
+	}
+	y, err := l.ask(ctx, s.oracle, ts)
+	if err != nil {
+		return nil, false, err
+	}
+	// Go out until f is flat on both sides. Flat to 1e-7 at half the distance is flat to 1e-14 at the end.
+	var limit [2]float64 // right, left
+	floor := math.Max(s.tolerance(), 1e-15*maxAbs(y...))
+	for n := len(y); ; n = len(y) {
+		limit = [2]float64{y[n-2], y[n-1]}
+		flat := math.Max(floor, 1e-7*maxAbs(y[0]-limit[0], y[0]-limit[1]))
+		if math.Abs(y[n-4]-limit[0]) <= flat && math.Abs(y[n-3]-limit[1]) <= flat {
+			break
+		}
+		if len(reaches) == 9 {
+			return nil, false, nil // a neighbour is in the way
+		}
+		r := 2 * reaches[len(reaches)-1]
+		more, err := l.ask(ctx, s.oracle, []float64{r * u.Width, -r * u.Width})
+		if err != nil {
+			return nil, false, err
+		}
+		reaches = append(reaches, r)
+		y = append(y, more...)
+	}
+	var tails []tail
+	var rates []float64
+	for side, sign := range []float64{1, -1} {
+		size := math.Abs(y[0] - limit[side])
+		if size < 1e4*floor {
+			continue
+		}
+		var points []tailPoint
+		for k := range reaches {
+			points = append(points, tailPoint{reaches[k] * u.Width, math.Abs(y[1+2*k+side] - limit[side])})
+		}
+		least := math.Max(1e-5*size, 300*floor)
+		points, err := s.refineTail(ctx, l, sign, limit[side], points, 0.1*size, least)
+		if err != nil {
+			return nil, false, err
+		}
+		first, last, ok := usable(points, 0.1*size, least)
+		if !ok {
+			continue
+		}
+		rate := math.Log(first.e/last.e) / (last.s - first.s)
+		from := first.s + math.Log(first.e/(0.03*size))/rate
+		to := first.s + math.Log(first.e/least)/rate
+		if from <= 0 || to <= from || to > reaches[len(reaches)-1]/2*u.Width {
+			continue
+		}
+		t := tail{}
+		var at []float64
+		for k := range tailPoints {
+			d := from + (to-from)*float64(k)/(tailPoints-1)
+			t.s = append(t.s, d)
+			at = append(at, sign*d)
+		}
+		v, err := l.ask(ctx, s.oracle, at)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, f := range v {
+			t.e = append(t.e, f-limit[side])
+		}
+		tails = append(tails, t)
+		rates = append(rates, rate)
+	}
+	if len(tails) == 0 {
+		return nil, false, nil
+	}
+	u.Decay = floats.Min(rates)
+	return tails, true, nil
+}
+
+type tailPoint struct{ s, e float64 }
+
+// usable returns the nearest and the furthest of the points whose distance to the limit is within [least, most].
+func usable(points []tailPoint, most, least float64) (first, last tailPoint, ok bool) {
+	n := 0
+	for _, p := range points {
+		if p.e <= most && p.e >= least {
+			if n == 0 {
+				first = p
+			}
+			last = p
+			n++
+		}
+	}
+	return first, last, n >= 2 && last.e < first.e/2
+}
+
+// refineTail adds points by bisection until two of them are usable.
+func (s *saturation) refineTail(ctx context.Context, l line, sign, limit float64, points []tailPoint, most, least float64) ([]tailPoint, error) {
+	points = append([]tailPoint{{0, math.Inf(1)}}, points...)
+	for range 10 {
+		if _, _, ok := usable(points, most, least); ok {
+			break
+		}
+		// Between the last point that is too near and the first that is too far.
+		near, far := 0, len(points)-1
+		for i, p := range points {
+			if p.e > most {
+				near = i
+			}
+		}
+		for i := len(points) - 1; i > near; i-- {
+			if points[i].e < least {
+				far = i
+			}
+		}
+		at := (points[near].s + points[far].s) / 2
+		if far-near > 1 { // one usable point between them: widen on the larger side
+			if middle := points[near+1].s; points[far].s-middle > middle-points[near].s {
+				at = (middle + points[far].s) / 2
+			} else {
+				at = (middle + points[near].s) / 2
+			}
+		}
+		y, err := l.ask(ctx, s.oracle, []float64{sign * at})
+		if err != nil {
+			return nil, err
+		}
+		points = append(points, tailPoint{at, math.Abs(y[0] - limit)})
+		sort.Slice(points, func(i, j int) bool { return points[i].s < points[j].s })
+	}
+	return points, nil
+}
+
+// fitDecay returns the rate (and its misfit) for which both tails are power series in exp(-rate s), by variable projection: the
+// coefficients are linear, the rate is found by a scan around the guess and golden section.
+func fitDecay(tails []tail, guess float64) (rate, misfit float64) {
+	at := func(rate float64) float64 {
+		total := 0.0
+		for _, t := range tails {
+			n := len(t.s)
+			a := mat.NewDense(n, tailTerms, nil)
+			b := mat.NewVecDense(n, nil)
+			for i := range n {
+				// Relative weights; powers relative to the first point, so that the columns are of one size.
+				for j := range tailTerms {
+					a.Set(i, j, math.Exp(-float64(j+1)*rate*(t.s[i]-t.s[0]))/math.Abs(t.e[i]/t.e[0]))
+				}
+				b.SetVec(i, t.e[i]/math.Abs(t.e[i]))
+			}
+			var qr mat.QR
+			qr.Factorize(a)
+			var c mat.VecDense
+			if err := qr.SolveVecTo(&c, false, b); err != nil {
+				if _, ill := err.(mat.Condition); !ill {
+					return math.Inf(1)
+				}
+			}
+			var r mat.VecDense
+			r.MulVec(a, &c)
+			r.SubVec(&r, b)
+			total += mat.Dot(&r, &r)
+		}
+		return total
+	}
+	best, least := guess, math.Inf(1)
+	const scan, span = 60, 0.35
+	for k := -scan; k <= scan; k++ {
+		rate := guess * (1 + span*float64(k)/scan)
+		if m := at(rate); m < least {
+			best, least = rate, m
+		}
+	}
+	low, high := best-guess*span/scan, best+guess*span/scan
+	const golden = 0.6180339887498949
+	x1, x2 := high-golden*(high-low), low+golden*(high-low)
+	f1, f2 := at(x1), at(x2)
+	for range 40 {
+		if f1 < f2 {
+			high, x2, f2 = x2, x1, f1
+			x1 = high - golden*(high-low)
+			f1 = at(x1)
+		} else {
+			low, x1, f1 = x1, x2, f2
+			x2 = low + golden*(high-low)
+			f2 = at(x2)
+		}
+	}
+	rate = (low + high) / 2
+	return rate, at(rate)
+}

@@ -1,0 +1,136 @@
+package sample
+
+import (
+	"context"
+	"math"
+	"sort"
+
+	"github.com/nnid/nnid/core/query"
+)
+
+// line is x(t) = Origin + t Direction, Direction a unit vector.
+type line struct {
+	Origin, Direction []float64
+}
+
+func (l line) at(t float64) []float64 { return along(l.Origin, t, l.Direction) }
+
+// interval is a piece of a line with f at its ends.
+type interval struct {
+	a, b, fa, fb float64
+}
+
+func (i interval) change() float64 { return math.Abs(i.fb - i.fa) }
+
+// ask evaluates f at the given positions of the line.
+func (l line) ask(ctx context.Context, oracle query.Asker, ts []float64) ([]float64, error) {
+	points := make([][]float64, len(ts))
+	for i, t := range ts {
+		points[i] = l.at(t)
+	}
+	return Points(ctx, oracle, points)
+}
+
+// changes bisects the given intervals, all at once level by level, until every piece over which f changes by more than
+// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position.
+func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, width, tolerance float64) ([][]interval, error) {
+	var narrow []interval
+	active := pieces
+	for len(active) > 0 {
+		var split []interval
+		var mids []float64
+		for _, p := range active {
+			switch {
+			case p.change() <= tolerance:
+			case p.b-p.a <= width:
+				narrow = append(narrow, p)
+			default:
+				split = append(split, p)
+				mids = append(mids, (p.a+p.b)/2)
+			}
+		}
+		y, err := l.ask(ctx, oracle, mids)
+		if err != nil {
+			return nil, err
+		}
+		active = active[:0:0]
+		for i, p := range split {
+			active = append(active, interval{p.a, mids[i], p.fa, y[i]}, interval{mids[i], p.b, y[i], p.fb})
+		}
+	}
+	sort.Slice(narrow, func(i, j int) bool { return narrow[i].a < narrow[j].a })
+	var groups [][]interval
+	for _, p := range narrow {
+		if n := len(groups); n > 0 && groups[n-1][len(groups[n-1])-1].b >= p.a {
+			groups[n-1] = append(groups[n-1], p)
+		} else {
+			groups = append(groups, []interval{p})
+		}
+	}
+	return groups, nil
+}
+
+// steep is where a step is steep: over [center-half, center+half] f is monotone and nearly straight.
+type steep struct {
+	center, half float64
+	jump         float64 // the change of f over the whole step
+}
+
+// straighten bisects every group towards its steepest part until f is nearly straight there, all groups at once.
+func (l line) straighten(ctx context.Context, oracle query.Asker, groups [][]interval, tolerance float64) ([]steep, error) {
+	type work struct {
+		piece    interval
+		jump     float64
+		balanced int
+		group    int
+	}
+	var active []work
+	cores := make([]steep, len(groups))
+	for i, g := range groups {
+		w := work{group: i}
+		for _, p := range g {
+			w.jump += p.fb - p.fa
+			if p.change() > w.piece.change() {
+				w.piece = p
+			}
+		}
+		w.jump = math.Abs(w.jump)
+		active = append(active, w)
+	}
+	for level := 0; len(active) > 0 && level < 60; level++ {
+		mids := make([]float64, len(active))
+		for i, w := range active {
+			mids[i] = (w.piece.a + w.piece.b) / 2
+		}
+		y, err := l.ask(ctx, oracle, mids)
+		if err != nil {
+			return nil, err
+		}
+		next := active[:0:0]
+		for i, w := range active {
+			left := interval{w.piece.a, mids[i], w.piece.fa, y[i]}
+			right := interval{mids[i], w.piece.b, y[i], w.piece.fb}
+			larger, smaller := left, right
+			if right.change() > left.change() {
+				larger, smaller = right, left
+			}
+			monotone := (left.fb-left.fa)*(right.fb-right.fa) > 0
+			if monotone && smaller.change() > 0.6*larger.change() {
+				w.balanced++
+			} else {
+				w.balanced = 0
+			}
+			if w.balanced == 2 {
+				cores[w.group] = steep{center: mids[i], half: (w.piece.b - w.piece.a) / 2, jump: w.jump}
+				continue
+			}
+			if larger.change() <= 16*tolerance || mids[i] == w.piece.a || mids[i] == w.piece.b {
+				continue // too faint to follow: the zero core says so
+			}
+			w.piece = larger
+			next = append(next, w)
+		}
+		active = next
+	}
+	return cores, nil
+}
