@@ -2,8 +2,11 @@ package core
 
 import (
 	"context"
+	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core/fault"
 )
 
 // Solver finds the rank-one matrices w w^T in a subspace of symmetric matrices (arXiv 1907.00485, section 3).
@@ -24,6 +27,57 @@ type Problem struct {
 	// Count is the number of rank-one matrices wanted; 0 means as many as there are (m in general position).
 	Count int
 	Seed  uint64
+}
+
+// Check reports the first thing that makes the problem unusable: a shape that does not fit, an entry that is not
+// finite, a matrix that is not symmetric or columns that are not orthonormal, these two to 1e-6, far above the rounding
+// of any double precision basis and far below what would mislead a solver. Solvers call it first. The error is a
+// [fault.Usage].
+func (p Problem) Check() error {
+	const tolerance = 1e-6
+	if p.Dim < 1 {
+		return fault.New(fault.Usage, "the order of the matrices must be at least 1, not %d", p.Dim)
+	}
+	if p.Basis == nil || p.Basis.IsEmpty() {
+		return fault.New(fault.Usage, "the subspace has no basis")
+	}
+	rows, m := p.Basis.Dims()
+	if p.Dim > 1<<15 || rows != p.Dim*p.Dim {
+		return fault.New(fault.Usage, "the basis has %d rows, but matrices of order %d have %d entries", rows, p.Dim, p.Dim*p.Dim)
+	}
+	if most := p.Dim * (p.Dim + 1) / 2; m > most {
+		return fault.New(fault.Usage, "the basis has %d columns, but symmetric matrices of order %d have %d dimensions only", m, p.Dim, most)
+	}
+	if p.Count < 0 || p.Count > m {
+		return fault.New(fault.Usage, "the number of rank-one matrices wanted must be between 0 and the dimension %d of the subspace, not %d", m, p.Count)
+	}
+	for i := range p.Dim {
+		for j := range p.Dim {
+			there, back := p.Basis.RawRowView(i*p.Dim+j), p.Basis.RawRowView(j*p.Dim+i)
+			for k, value := range there {
+				if math.IsNaN(value) || math.IsInf(value, 0) {
+					return fault.New(fault.Usage, "entry (%d, %d) of basis matrix %d is not finite", i, j, k)
+				}
+				if math.Abs(value-back[k]) > tolerance {
+					return fault.New(fault.Usage, "basis matrix %d is not symmetric: entries (%d, %d) and its mirror image differ by %.3g", k, i, j, math.Abs(value-back[k]))
+				}
+			}
+		}
+	}
+	var gram mat.Dense
+	gram.Mul(p.Basis.T(), p.Basis)
+	for k := range m {
+		for l := range k + 1 {
+			want := 0.0
+			if k == l {
+				want = 1
+			}
+			if off := math.Abs(gram.At(k, l) - want); !(off <= tolerance) {
+				return fault.New(fault.Usage, "the basis is not orthonormal: the inner product of matrices %d and %d is off by %.3g", k, l, off)
+			}
+		}
+	}
+	return nil
 }
 
 // Solution is what a solver found; what it did not find is missing, never invented.
