@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -52,14 +51,3 @@ func InPluginProcess() bool { return inPluginProcess }
 
 // Read once, at start: Serve takes the variable away, so that programs which the plugin starts are no plugins by mistake.
 var inPluginProcess = os.Getenv(rpc.CookieKey) == rpc.CookieValue
-
-// Serve serves the plugin until its host is done with it, and never returns. It is the whole main function of a
-// plugin binary. Started by hand the binary says what it is; its argument "describe" prints the description as JSON.
-func Serve(p Plugin) {
-	os.Exit(serve(p))
-}
-
-func serve(Plugin) int {
-	fmt.Fprintln(os.Stderr, errors.New("not yet"))
-	return 1
-}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/nnid/nnid/core"
@@ -12,6 +13,20 @@ const (
 	CookieKey   = "NNID_PLUGIN_COOKIE"
 	CookieValue = "nnid-58e6fd1f4c7b4c0fa8b6b3b5e4f27a35"
 )
+
+// SetName is the one entry of go-plugin's plugin set; what there is behind it, Meta says.
+const SetName = "nnid"
+
+// ReattachVariable is set by those who debug a plugin; see sdk.ReattachVariable.
+const ReattachVariable = "NNID_REATTACH"
+
+// Reattach says where a plugin that runs already can be reached.
+type Reattach struct {
+	Network  string `json:"network"`
+	Address  string `json:"address"`
+	PID      int    `json:"pid"`
+	Protocol int    `json:"protocol"`
+}
 
 // Plugin has the fields of sdk.Plugin.
 type Plugin struct {
@@ -27,6 +42,44 @@ type Plugin struct {
 type Component struct {
 	Kind core.Kind
 	core.Component
+}
+
+type jsonComponent struct {
+	Kind      core.Kind    `json:"kind"`
+	Name      string       `json:"name"`
+	Summary   string       `json:"summary,omitempty"`
+	Reference string       `json:"reference,omitempty"`
+	Options   []jsonOption `json:"options,omitempty"`
+}
+
+type jsonOption struct {
+	Name     string `json:"name"`
+	Usage    string `json:"usage,omitempty"`
+	Default  string `json:"default,omitempty"`
+	Required bool   `json:"required,omitempty"`
+	Secret   bool   `json:"secret,omitempty"`
+}
+
+// MarshalJSON gives core's words, which have no tags, the names that descriptions in any language use.
+func (c Component) MarshalJSON() ([]byte, error) {
+	j := jsonComponent{Kind: c.Kind, Name: c.Name, Summary: c.Summary, Reference: c.Reference}
+	for _, o := range c.Options {
+		j.Options = append(j.Options, jsonOption(o))
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON is the reverse of MarshalJSON.
+func (c *Component) UnmarshalJSON(data []byte) error {
+	var j jsonComponent
+	if err := json.Unmarshal(data, &j); err != nil {
+		return err
+	}
+	*c = Component{Kind: j.Kind, Component: core.Component{Name: j.Name, Summary: j.Summary, Reference: j.Reference}}
+	for _, o := range j.Options {
+		c.Options = append(c.Options, core.Option(o))
+	}
+	return nil
 }
 
 // Components returns the descriptions of all components.
