@@ -1,0 +1,85 @@
+// Package jointdiag finds rank-one matrices with linearly independent vectors by generalised eigenvectors.
+package jointdiag
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/plugins/solvers/internal/rankone"
+)
+
+// Factory returns the solver "jointdiag".
+func Factory() core.SolverFactory {
+	return core.SolverFactory{
+		Component: core.Component{
+			Name:      "jointdiag",
+			Summary:   "generalised eigenvectors of pairs of random elements, polished by Newton's method; linearly independent vectors (m <= d)",
+			Reference: "Leurgans, Ross, Abel: A decomposition for three-way arrays, SIAM J. Matrix Anal. Appl. 14 (1993)",
+			Options: []core.Option{
+				{Name: "pairs", Usage: "most pairs of random elements tried, at least 1", Default: "8"},
+				rankone.AcceptOption,
+			},
+		},
+		Open: func(options core.Options) (core.Solver, error) {
+			var s solver
+			var err error
+			if s.pairs, err = options.Int("pairs", 1); err != nil {
+				return nil, err
+			}
+			if s.acceptance, err = rankone.ParseAcceptance(options); err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+	}
+}
+
+type solver struct {
+	pairs      int
+	acceptance rankone.Acceptance
+}
+
+func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(core.SolverProgress)) (*core.Solution, error) {
+	space, err := rankone.NewSpace(problem)
+	if err != nil {
+		return nil, err
+	}
+	if space.M > space.D {
+		return nil, fault.New(fault.Unsupported, "the solver jointdiag needs linearly independent vectors, but %d vectors of length %d are not; use the solver spm, kernel or auto", space.M, space.D)
+	}
+	collector := rankone.NewCollector(space, problem.Count, s.acceptance)
+	if err := Search(ctx, space, collector, rankone.Random(problem.Seed, 2), s.pairs, progress); err != nil {
+		return nil, err
+	}
+	return collector.Solution(), nil
+}
+
+// Search adds to the collector what up to pairs pairs of random elements lead to; it stops early when the collector is
+// done, or when two pairs in a row bring nothing new.
+func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, pairs int, progress func(core.SolverProgress)) error {
+	polisher := rankone.NewPolisher(space)
+	fruitless := 0
+	for pair := 0; pair < pairs && fruitless < 2 && !collector.Done(); pair++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		candidates := rankone.Eigenvectors(space, random)
+		collector.Statistics["pairs"]++
+		fruitless++
+		for _, x := range candidates {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if deficit, converged := polisher.Polish(x, 60); converged {
+				if collector.Add(x, deficit) {
+					fruitless = 0
+				}
+			}
+		}
+		progress(core.SolverProgress{Found: collector.Accepted(), Wanted: collector.Wanted(), Starts: pair + 1})
+	}
+	collector.Statistics["newton_steps"] += float64(polisher.Steps)
+	return nil
+}
