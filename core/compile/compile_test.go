@@ -15,6 +15,24 @@ import (
 
 type functions = [core.MaxDerivative + 1]func(float64) float64
 
+// pointwise is an activation made of functions of one number.
+type pointwise struct {
+	facts core.Facts
+	g     functions
+}
+
+func elementwise(facts core.Facts, g functions) core.Activation { return pointwise{facts, g} }
+
+func (p pointwise) Facts() core.Facts { return p.facts }
+
+func (p pointwise) Derivative(ctx context.Context, order int, t []float64) ([]float64, error) {
+	values := make([]float64, len(t))
+	for i, v := range t {
+		values[i] = p.g[order](v)
+	}
+	return values, ctx.Err()
+}
+
 func constant(v float64) func(float64) float64 { return func(float64) float64 { return v } }
 
 // The functions below are written for these tests alone; the built-in activations have tests of their own.
@@ -70,7 +88,7 @@ var (
 
 func mustCompile(t testing.TB, facts core.Facts, g functions) *Function {
 	t.Helper()
-	f, err := Compile(context.Background(), core.Elementwise(facts, g))
+	f, err := Compile(context.Background(), elementwise(facts, g))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +244,7 @@ func (f *failing) Derivative(ctx context.Context, order int, t []float64) ([]flo
 
 func TestFailures(t *testing.T) {
 	for how, want := range map[string]string{"error": "gone", "short": "values for", "nan": "is NaN at"} {
-		_, err := Compile(context.Background(), &failing{Activation: core.Elementwise(tanhFacts, tanh), after: 2, how: how})
+		_, err := Compile(context.Background(), &failing{Activation: elementwise(tanhFacts, tanh), after: 2, how: how})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", how, err)
 		}
@@ -236,11 +254,11 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Compile(ctx, core.Elementwise(tanhFacts, tanh)); !errors.Is(err, context.Canceled) {
+	if _, err := Compile(ctx, elementwise(tanhFacts, tanh)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 
-	broken := &failing{Activation: core.Elementwise(core.Facts{}, sine), after: 1 << 30, how: "error"}
+	broken := &failing{Activation: elementwise(core.Facts{}, sine), after: 1 << 30, how: "error"}
 	f, err := Compile(context.Background(), broken)
 	if err != nil {
 		t.Fatal(err)
