@@ -22,11 +22,11 @@ import (
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
-	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/testdata/networks"
 )
 
+// auto stands for every activation there is.
 const auto = "auto"
 
 // identifyFlags are the flags of the command, as given.
@@ -73,7 +73,7 @@ command line or a file is wrong; 1 anything else.`,
 	flags.StringArrayVar(&f.oracleOptions, "oracle-option", nil, "option of the oracle, K=V; may be repeated")
 	flags.StringVar(&f.activation, "activation", auto, "activation of both hidden layers; auto tries every one there is")
 	flags.StringArrayVar(&f.activationOptions, "activation-option", nil, "option of the activation, K=V; may be repeated")
-	flags.StringVar(&f.solver, "solver", auto, "solver for the rank-one matrices in a subspace; auto takes the first there is")
+	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace")
 	flags.StringArrayVar(&f.solverOptions, "solver-option", nil, "option of the solver, K=V; may be repeated")
 	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it: exact, or paper (arXiv 1907.00485)")
 	flags.IntVar(&f.m0, "m0", 0, "neurons of the first hidden layer; 0: find out")
@@ -89,7 +89,7 @@ command line or a file is wrong; 1 anything else.`,
 	f.register(command)
 	complete(command, "oracle", completeComponents(&f.common, core.KindOracle))
 	complete(command, "activation", completeComponents(&f.common, core.KindActivation, auto+"\tevery activation there is"))
-	complete(command, "solver", completeComponents(&f.common, core.KindSolver, auto+"\tthe first solver there is"))
+	complete(command, "solver", completeComponents(&f.common, core.KindSolver))
 	complete(command, "recipe", cobra.FixedCompletions([]string{identify.RecipeExact, identify.RecipePaper}, cobra.ShellCompDirectiveNoFileComp))
 	return command
 }
@@ -111,8 +111,6 @@ func (f *identifyFlags) check() error {
 		return fault.New(fault.Usage, "--max-queries %d must be positive, or 0 for no limit", f.maxQueries)
 	case f.activation == auto && len(f.activationOptions) > 0:
 		return fault.New(fault.Usage, "--activation-option needs one activation: give --activation NAME too")
-	case f.solver == auto && len(f.solverOptions) > 0:
-		return fault.New(fault.Usage, "--solver-option needs one solver: give --solver NAME too")
 	case f.oracle == "" && len(f.oracleOptions) > 0:
 		return fault.New(fault.Usage, "--oracle-option needs an oracle: give --oracle NAME too")
 	case f.activation == "" || f.solver == "":
@@ -249,7 +247,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 			result.Identified = false
 		}
 		result.Seconds = time.Since(started).Seconds()
-		if writeErr := f.conclude(directory, record, result); writeErr != nil {
+		if writeErr := f.conclude(ctx, h, directory, record, result); writeErr != nil {
 			return errors.Join(err, writeErr)
 		}
 	}
@@ -336,29 +334,9 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 		return last
 	}
 	o.solverName = f.solver
-	if f.solver == auto {
-		components, err := componentsOf(ctx, h, core.KindSolver)
-		if err != nil {
-			return err
-		}
-		if len(components) == 0 {
-			return fault.New(fault.Usage, "no solver was found; see: nnid plugins list")
-		}
-		o.solverName = preferred(components)
-	}
 	var err error
 	o.solver, err = h.Solver(ctx, o.solverName, solverOptions)
 	return err
-}
-
-// preferred returns the built-in default where it is there, for plugins given on the command line come first.
-func preferred(components []core.Component) string {
-	for _, c := range components {
-		if c.Name == defaultSolver {
-			return c.Name
-		}
-	}
-	return components[0].Name
 }
 
 func openActivation(ctx context.Context, h *host.Host, name string, options core.Options) (identify.Candidate, error) {
@@ -458,7 +436,7 @@ func (f *identifyFlags) emit(directory *runDirectory, line eventLine) {
 }
 
 // conclude writes the files and prints the summary.
-func (f *identifyFlags) conclude(directory *runDirectory, record runRecord, result *identify.Result) error {
+func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *runDirectory, record runRecord, result *identify.Result) error {
 	var errs []error
 	files := []string{fileResult, fileReport}
 	if result.Network != nil {
@@ -480,12 +458,12 @@ func (f *identifyFlags) conclude(directory *runDirectory, record runRecord, resu
 	errs = append(errs, err)
 	f.emit(directory, eventLine{Kind: "result", RunDir: directory.path, Result: result})
 	if !f.json {
-		f.summarise(directory, files, result)
+		f.summarise(ctx, h, directory, files, result)
 	}
 	return errors.Join(errs...)
 }
 
-func (f *identifyFlags) summarise(directory *runDirectory, files []string, result *identify.Result) {
+func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *runDirectory, files []string, result *identify.Result) {
 	w := tabwriter.NewWriter(f.streams.out, 0, 0, 3, ' ', 0)
 	defer w.Flush()
 	answer := "no"
@@ -506,17 +484,10 @@ func (f *identifyFlags) summarise(directory *runDirectory, files []string, resul
 		fmt.Fprintf(w, "error\trelative %.1e, largest %.1e, on %s held out\n", v.RelativeError, v.MaxError, plural(int64(v.Queries), "point"))
 	}
 	if f.oracle == "" && result.Network != nil {
-		if text, err := distanceToShipped(result); err == nil {
+		if text, err := distanceToShipped(ctx, h, result); err == nil {
 			fmt.Fprintf(w, "parameters\t%s\n", text)
 		}
 	}
 	fmt.Fprintf(w, "time\t%.1f s\n", result.Seconds)
 	fmt.Fprintf(w, "files\t%s: %s\n", directory.path, strings.Join(files, ", "))
 }
-
-// distanceToShipped compares the network found with the one that was asked: here, for once, the truth is known.
-func distanceToShipped(*identify.Result) (string, error) {
-	return "", fault.New(fault.Unsupported, "not yet")
-}
-
-var _ = network.Format

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/host"
+	"github.com/nnid/nnid/sdk/plugintest"
 )
 
 func newPlugins(s *streams) *cobra.Command {
@@ -175,14 +178,114 @@ func newPluginsAdd(s *streams) *cobra.Command {
 
 func newPluginsCheck(s *streams) *cobra.Command {
 	c := &common{streams: s}
+	var pairs []string
 	command := &cobra.Command{
 		Use:   "check BINARY",
 		Short: "Run the conformance suite on a plugin, whatever language it is written in",
-		Args:  arguments("BINARY"),
+		Long: `check starts a plugin, as an identification would, and tests every component against the contract of its kind:
+shapes, derivatives, symmetries, determinism, cancellation, errors. It prints a line a component, and every rule broken.
+A component with a required option that is not given is passed over.
+
+Exit status: 0 all components conform; 1 some do not, or the plugin does not start.`,
+		Example: `  nnid plugins check ./nnid-plugin-mine
+  nnid plugins check ./nnid-plugin-server --option url=http://localhost:8000 --option model=mine`,
+		Args: arguments("BINARY"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return fault.New(fault.Unsupported, "not yet")
+			options, err := parseOptions("option", pairs)
+			if err != nil {
+				return err
+			}
+			return c.checkPlugin(command.Context(), args[0], options)
 		},
 	}
+	command.Flags().StringArrayVar(&pairs, "option", nil, "option, K=V, for the components that have it; may be repeated")
 	c.register(command)
 	return command
+}
+
+func (c *common) checkPlugin(ctx context.Context, binary string, given core.Options) (err error) {
+	if info, err := os.Stat(binary); err != nil {
+		return fault.New(fault.Usage, "the plugin %s cannot be read: %w", binary, pathCause(err))
+	} else if !info.Mode().IsRegular() {
+		return fault.New(fault.Usage, "the plugin %s is not a file", binary)
+	}
+	c.pluginPath = append([]string{binary}, c.pluginPath...)
+	h, _, err := c.host()
+	if err != nil {
+		return err
+	}
+	defer closing(&err, h.Close)
+	listing := h.Inspect(ctx, binary)
+	if listing.Err != nil {
+		return listing.Err
+	}
+	fmt.Fprintf(c.streams.out, "plugin %s %s, sdk %s, protocols %v\n", listing.Plugin, listing.Version, listing.SDK, listing.Protocols)
+	failed, known := 0, map[string]bool{}
+	for _, component := range listing.Components {
+		for _, option := range component.Options {
+			known[option.Name] = true
+		}
+	}
+	for name := range given {
+		if !known[name] {
+			return fault.New(fault.Usage, "no component of plugin %s has an option %q", listing.Plugin, name)
+		}
+	}
+	for _, component := range listing.Components {
+		options, missing := core.Options{}, ""
+		for _, option := range component.Options {
+			if value, ok := given[option.Name]; ok {
+				options[option.Name] = value
+			} else if option.Required {
+				missing = option.Name
+			}
+		}
+		title := fmt.Sprintf("%-10s %-16s", component.Kind, component.Name)
+		if missing != "" {
+			fmt.Fprintf(c.streams.out, "%s skipped: give --option %s=...\n", title, missing)
+			continue
+		}
+		switch err := checkComponent(ctx, h, component.Kind, listing.Plugin+"/"+component.Name, options); {
+		case ctx.Err() != nil:
+			return fault.New(fault.Internal, "interrupted before the checks were over")
+		case err != nil:
+			failed++
+			fmt.Fprintf(c.streams.out, "%s FAILED\n  %s\n", title, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		default:
+			fmt.Fprintf(c.streams.out, "%s ok\n", title)
+		}
+	}
+	if failed > 0 {
+		return fault.New(fault.Plugin, "%s of plugin %s broke the contract", plural(int64(failed), "component"), listing.Plugin)
+	}
+	return nil
+}
+
+func checkComponent(ctx context.Context, h *host.Host, kind core.Kind, name string, options core.Options) error {
+	switch kind {
+	case core.KindActivation:
+		activation, err := h.Activation(ctx, name, options)
+		if err != nil {
+			return err
+		}
+		return plugintest.CheckActivation(ctx, activation)
+	case core.KindSolver:
+		solver, err := h.Solver(ctx, name, options)
+		if err != nil {
+			return err
+		}
+		return plugintest.CheckSolver(ctx, solver)
+	case core.KindOracle:
+		return checkOracle(ctx, h, name, options)
+	}
+	return fault.New(fault.Plugin, "the kind %q is not known to this version of nnid", kind)
+}
+
+func checkOracle(ctx context.Context, h *host.Host, name string, options core.Options) (err error) {
+	oracle, err := h.Oracle(ctx, name, options)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, oracle.Close)
+	return nil
 }
