@@ -8,7 +8,7 @@ import (
 )
 
 // nodes is the number of Chebyshev points that a step's profile is interpolated at.
-const nodes = 7
+const nodes = 9
 
 // profile is the polynomial through f at Chebyshev points of [-half, half], monotone there.
 type profile struct {
@@ -83,7 +83,7 @@ func (p *profile) invert(y float64) (float64, bool) {
 func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, error) {
 	none := Unit{}
 	center := l.at(c.center)
-	p := newProfile(c.half / 2)
+	p := newProfile(0.4 * c.half)
 	here := line{Origin: center, Direction: l.Direction}
 	y, err := here.ask(ctx, s.oracle, p.t)
 	if err != nil {

@@ -1,0 +1,339 @@
+package recover
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/query"
+)
+
+// Settings are what the recovery of the second layer needs to know besides the coordinates.
+type Settings struct {
+	Noise  float64 // of the answers, relative to how much f varies
+	M1     int     // units of the second layer; 0 when not known
+	Solver core.Solver
+	Seed   uint64
+}
+
+// Second is the second layer seen from one base point, before any activation is assumed: the gradient in v at a point
+// whose coordinate i is at the base is sum_l Weights[i][l] omega_l, omega_l = c_l h'(p_l), up to one factor for each l.
+type Second struct {
+	Latent  *Latent
+	Base    []float64  // v at the base point
+	Weights *mat.Dense // m0 x m1: column l is parallel to (g'(u_i) b_il)_i at the base
+	Points  [][]float64
+	Moved   [][]int    // coordinates of Points[k] that are not at the base
+	Slopes  *mat.Dense // m1 x len(Points): omega at the points
+	// Gradients in v at the points, m0 x len(Points).
+	Gradients *mat.Dense
+
+	Singular []float64 // singular values of the gradients' span: m1 of them stand out
+	Spectrum []float64 // singular values of the Hessians' span: m1 of them stand out
+	Solution *core.Solution
+}
+
+// gradient spans: how many samples are taken beyond the rank.
+const surplus = 3
+
+// SecondLayer finds m1 and, up to one factor a unit, the columns of B scaled by g' at a base point.
+//
+// With u_i = a_i . x + theta_i, moving only some coordinates G leaves g'(u_i) as it was for all i outside G. There
+// grad f = D B omega with D = diag(g'(u_i)) fixed and omega in R^{m1} varying, so that gradients span exactly the
+// column space of D B, whose dimension is m1. Off the diagonal, Hessians are D B diag(c_l h”(p_l)) B^T D: in the
+// coordinates of that column space they span exactly the rank-one matrices that the solver then extracts.
+func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.Rand, settings Settings) (*Second, error) {
+	m0 := len(l.Norms)
+	s := &Second{Latent: l, Base: make([]float64, m0)}
+	for i := range s.Base {
+		s.Base[i] = rng.Float64()*2 - 1
+	}
+	groups := partition(rng, m0, 4)
+	step := centralStep(settings.Noise, 1)
+
+	// The span outside the first group, and its dimension.
+	count := settings.M1 + surplus
+	if settings.M1 == 0 {
+		count = min(m0, 8)
+	}
+	first := groups[0]
+	outside := complement(m0, first)
+	var span *mat.Dense
+	for {
+		if err := s.sample(ctx, oracle, rng, first, count-len(s.Points), step); err != nil {
+			return nil, err
+		}
+		u, values, err := columnSpace(rows(s.Gradients, outside))
+		if err != nil {
+			return nil, err
+		}
+		s.Singular = values
+		rank := settings.M1
+		if rank == 0 {
+			rank = Gap(values, 1e3*step*step)
+		}
+		if len(s.Points) >= rank+surplus || settings.M1 > 0 || len(s.Points) >= 2*m0 {
+			span = mat.DenseCopyOf(u.Slice(0, len(outside), 0, min(rank, len(outside))))
+			break
+		}
+		count += max(4, len(s.Points)/2)
+	}
+	_, m1 := span.Dims()
+	if size := len(first); m1 > m0-2*size {
+		if m1 > m0-2 {
+			return nil, fault.New(fault.Unsupported, "the second layer has at least %d units for %d of the first: its span cannot be seen by moving some units and not others", m1, m0)
+		}
+	}
+
+	// The rows of the first group, from points where they are at the base and others moved.
+	basis := mat.NewDense(m0, m1, nil)
+	for k, i := range outside {
+		basis.SetRow(i, span.RawRowView(k))
+	}
+	rest := groups[1:]
+	if 2*len(first) > m0-m1 { // the overlap of what is fixed must still show all of the span
+		rest = regroup(outside, (m0-m1-len(first))/2)
+	}
+	start := len(s.Points)
+	each := max(2, (m1+surplus+len(rest)-1)/len(rest))
+	for _, g := range rest {
+		if err := s.sample(ctx, oracle, rng, g, each, step); err != nil {
+			return nil, err
+		}
+	}
+	var omegas, seen mat.Dense
+	omegas.ReuseAs(len(s.Points)-start, m1)
+	seen.ReuseAs(len(s.Points)-start, len(first))
+	for k := start; k < len(s.Points); k++ {
+		fixed := without(outside, s.Moved[k])
+		omega, err := leastSquares(rows(basis, fixed), column(s.Gradients, k, fixed))
+		if err != nil {
+			return nil, err
+		}
+		omegas.SetRow(k-start, omega)
+		seen.SetRow(k-start, column(s.Gradients, k, first))
+	}
+	var missing mat.Dense
+	if err := solve(&missing, &omegas, &seen); err != nil {
+		return nil, err
+	}
+	for j, i := range first {
+		for c := range m1 {
+			basis.Set(i, c, missing.At(c, j))
+		}
+	}
+
+	if err := s.extract(ctx, oracle, basis, outside, settings); err != nil {
+		return nil, err
+	}
+	// omega at every point, from the rows at the base.
+	s.Slopes = mat.NewDense(m1, len(s.Points), nil)
+	for k := range s.Points {
+		fixed := without(all(m0), s.Moved[k])
+		omega, err := leastSquares(rows(s.Weights, fixed), column(s.Gradients, k, fixed))
+		if err != nil {
+			return nil, err
+		}
+		s.Slopes.SetCol(k, omega)
+	}
+	return s, nil
+}
+
+// sample adds points with the given coordinates moved, and the gradients there.
+func (s *Second) sample(ctx context.Context, oracle query.Asker, rng *rand.Rand, moved []int, count int, step float64) error {
+	if count <= 0 {
+		return nil
+	}
+	var vs [][]float64
+	for range count {
+		v := append([]float64(nil), s.Base...)
+		for _, i := range moved {
+			v[i] = 6*rng.Float64() - 3
+		}
+		vs = append(vs, v)
+		s.Moved = append(s.Moved, moved)
+	}
+	g, err := s.Latent.gradients(ctx, oracle, vs, step)
+	if err != nil {
+		return err
+	}
+	s.Points = append(s.Points, vs...)
+	if s.Gradients == nil {
+		s.Gradients = g
+	} else {
+		both := &mat.Dense{}
+		both.Augment(s.Gradients, g)
+		s.Gradients = both
+	}
+	return nil
+}
+
+// extract finds the columns within the column space basis (m0 x m1): Hessians at points where the coordinates in
+// outside are at the base, written in that basis, span m1 rank-one matrices.
+func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Dense, outside []int, settings Settings) error {
+	m0, m1 := basis.Dims()
+	if m1 == 1 {
+		s.Weights = basis
+		s.Spectrum = []float64{1}
+		return nil
+	}
+	chosen := spread(basis, outside, min(len(outside), m1+m1/3+3))
+	if len(chosen)*(len(chosen)-1) < m1*(m1+1) {
+		return fault.New(fault.Unsupported, "the first layer's %d units are too few to see the curvature of %d units of the second", m0, m1)
+	}
+	step := centralStep(settings.Noise, 2)
+	var points [][]float64
+	for k := range s.Points {
+		if len(points) < m1+2 && len(s.Moved[k]) > 0 && len(without(chosen, s.Moved[k])) == len(chosen) {
+			points = append(points, s.Points[k])
+		}
+	}
+	stacked := mat.NewDense(m1*m1, len(points), nil)
+	for k, v := range points {
+		h, err := s.Latent.offDiagonal(ctx, oracle, v, chosen, step)
+		if err != nil {
+			return err
+		}
+		core, err := congruent(rows(basis, chosen), h)
+		if err != nil {
+			return err
+		}
+		stacked.SetCol(k, core.RawMatrix().Data)
+	}
+	u, values, err := columnSpace(stacked)
+	if err != nil {
+		return err
+	}
+	s.Spectrum = values
+	problem := core.Problem{Dim: m1, Basis: mat.DenseCopyOf(u.Slice(0, m1*m1, 0, min(m1, len(points)))), Count: m1, Seed: settings.Seed}
+	s.Solution, err = settings.Solver.Solve(ctx, problem, func(core.SolverProgress) {})
+	if err != nil {
+		return err
+	}
+	found := 0
+	if s.Solution.Vectors != nil {
+		_, found = s.Solution.Vectors.Dims()
+	}
+	if found < m1 {
+		return fault.New(fault.Unsupported, "the solver extracted %d of the second layer's %d rank-one matrices", found, m1)
+	}
+	s.Weights = &mat.Dense{}
+	s.Weights.Mul(basis, s.Solution.Vectors.Slice(0, m1, 0, m1))
+	return nil
+}
+
+// offDiagonal returns the mixed second differences of f at v between the chosen coordinates; the diagonal is NaN.
+func (l *Latent) offDiagonal(ctx context.Context, oracle query.Asker, v []float64, chosen []int, step float64) (*mat.Dense, error) {
+	n := len(chosen)
+	vs := [][]float64{v}
+	for _, i := range chosen {
+		vs = append(vs, shifted(v, i, step), shifted(v, i, -step))
+	}
+	for a := range n {
+		for b := range a {
+			vs = append(vs, shifted(shifted(v, chosen[a], step), chosen[b], step), shifted(shifted(v, chosen[a], -step), chosen[b], -step))
+		}
+	}
+	y, err := l.ask(ctx, oracle, vs)
+	if err != nil {
+		return nil, err
+	}
+	h := mat.NewDense(n, n, nil)
+	at := 1 + 2*n
+	for a := range n {
+		h.Set(a, a, math.NaN())
+		for b := range a {
+			axes := y[1+2*a] + y[2+2*a] + y[1+2*b] + y[2+2*b]
+			d := (y[at] + y[at+1] - axes + 2*y[0]) / (2 * step * step)
+			h.Set(a, b, d)
+			h.Set(b, a, d)
+			at += 2
+		}
+	}
+	return h, nil
+}
+
+// Network completes the second layer under the assumption that the activations are g and h: the shifts delta_i from
+// how the gradient's rows change as v_i moves, then scale, shift and output weight of each second-layer unit from its
+// slopes.
+func (s *Second) Network(g, h core.Function, gName, hName string) *network.Network {
+	m0, m1 := s.Weights.Dims()
+	_, d := s.Latent.Rows.Dims()
+	n := network.New(d, m0, m1, gName, hName)
+	delta := make([]float64, m0)
+	base := make([]float64, m0) // g' at the base
+	for i := range m0 {
+		delta[i] = s.shift(g, i)
+		u := []float64{s.Base[i] + delta[i]}
+		g.Apply(1, u, u)
+		base[i] = u[0]
+		for j := range d {
+			n.First.Weight.Set(i, j, s.Latent.Norms[i]*s.Latent.Rows.At(i, j))
+		}
+		n.First.Bias[i] = s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
+	}
+	// q_l at every point, with b_l up to a factor.
+	z := mat.NewDense(len(s.Points), m0, nil)
+	for k, v := range s.Points {
+		row := z.RawRowView(k)
+		for i := range row {
+			row[i] = v[i] + delta[i]
+		}
+		g.Apply(0, row, row)
+	}
+	for l := range m1 {
+		b := mat.NewVecDense(m0, nil)
+		for i := range m0 {
+			b.SetVec(i, s.Weights.At(i, l)/base[i])
+		}
+		q := mat.NewVecDense(len(s.Points), nil)
+		q.MulVec(z, b)
+		scale, shift, weight := fitSlope(h, q.RawVector().Data, mat.Row(nil, l, s.Slopes))
+		for i := range m0 {
+			n.Second.Weight.Set(l, i, scale*b.AtVec(i))
+		}
+		n.Second.Bias[l] = shift
+		n.Output[l] = weight
+	}
+	return n
+}
+
+// shift finds delta_i: where v_i moved, row i of the gradient is g'(v_i + delta_i) / g'(base_i + delta_i) times what it
+// would be at the base.
+func (s *Second) shift(g core.Function, i int) float64 {
+	var at, seen, expected []float64
+	_, m1 := s.Weights.Dims()
+	for k, v := range s.Points {
+		if v[i] == s.Base[i] {
+			continue
+		}
+		at = append(at, v[i])
+		seen = append(seen, s.Gradients.At(i, k))
+		e := 0.0
+		for l := range m1 {
+			e += s.Weights.At(i, l) * s.Slopes.At(l, k)
+		}
+		expected = append(expected, e)
+	}
+	misfit := func(delta float64) float64 {
+		t := make([]float64, len(at)+1)
+		for k, v := range at {
+			t[k] = v + delta
+		}
+		t[len(at)] = s.Base[i] + delta
+		g.Apply(1, t, t)
+		total := 0.0
+		for k := range at {
+			r := seen[k]*t[len(at)] - expected[k]*t[k]
+			w := math.Abs(seen[k]*t[len(at)]) + math.Abs(expected[k]*t[k])
+			total += r * r / (w*w + 1e-300)
+		}
+		return total
+	}
+	return minimize(misfit, -6, 6, 600)
+}

@@ -1,0 +1,295 @@
+// Package refine fits all parameters of a network to answered queries by least squares (Levenberg-Marquardt). It is
+// the last step of every recipe: from a start that is right to a few digits it converges quadratically to rounding.
+package refine
+
+import (
+	"context"
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/network"
+)
+
+// Data are answered queries: rows of X (n x d), the answers, and the standard deviation of each answer's error.
+type Data struct {
+	X     *mat.Dense
+	Y     []float64
+	Sigma []float64 // nil: all the same
+}
+
+// Settings of the fit; the zero value is the default.
+type Settings struct {
+	Iterations int     // most iterations; default 60
+	Tolerance  float64 // stop when the sum of squares falls by less than this fraction twice in a row; default 1e-3
+	// Free lists the parameters to fit, as indices into [Pack]'s vector; nil means all.
+	Free    []int
+	Observe func(iteration int, loss float64)
+}
+
+// Statistics of a fit.
+type Statistics struct {
+	Iterations int
+	Loss       float64 // mean of squared residuals over their sigma
+	Damping    float64 // the last Levenberg-Marquardt parameter
+}
+
+// blockRows bounds the memory of a fit: the Jacobian is made and used so many rows at a time.
+const blockRows = 1024
+
+// Pack returns the parameters as one vector: A by units, theta, B by units, tau, c, c0.
+func Pack(n *network.Network) []float64 {
+	p := make([]float64, 0, n.Parameters())
+	p = append(p, n.First.Weight.RawMatrix().Data...)
+	p = append(p, n.First.Bias...)
+	p = append(p, n.Second.Weight.RawMatrix().Data...)
+	p = append(p, n.Second.Bias...)
+	p = append(p, n.Output...)
+	return append(p, n.OutputBias)
+}
+
+// Unpack writes the parameters into n.
+func Unpack(n *network.Network, p []float64) {
+	take := func(dst []float64) { p = p[copy(dst, p):] }
+	take(n.First.Weight.RawMatrix().Data)
+	take(n.First.Bias)
+	take(n.Second.Weight.RawMatrix().Data)
+	take(n.Second.Bias)
+	take(n.Output)
+	n.OutputBias = p[0]
+}
+
+// Levenberg fits start to the data and returns the fitted network, which has the sizes and activations of start.
+func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, data Data, settings Settings) (*network.Network, Statistics, error) {
+	if settings.Iterations == 0 {
+		settings.Iterations = 60
+	}
+	if settings.Tolerance == 0 {
+		settings.Tolerance = 1e-3
+	}
+	n := start.Clone()
+	p := Pack(n)
+	count := float64(len(data.Y))
+	free := settings.Free
+	if free == nil {
+		free = make([]int, len(p))
+		for i := range free {
+			free[i] = i
+		}
+	}
+	normal := mat.NewSymDense(len(free), nil)
+	gradient := make([]float64, len(free))
+	trial := n.Clone()
+	loss := Loss(n, g, h, data)
+	stats := Statistics{Damping: 1e-3}
+	slow := 0
+	for stats.Iterations < settings.Iterations && slow < 2 {
+		if err := ctx.Err(); err != nil {
+			return n, stats, err
+		}
+		Normal(n, g, h, data, free, normal, gradient)
+		improved := false
+		for range 14 {
+			if err := ctx.Err(); err != nil {
+				return n, stats, err
+			}
+			step, ok := dampedStep(normal, gradient, stats.Damping)
+			if ok {
+				next := append([]float64(nil), p...)
+				for k, i := range free {
+					next[i] += step[k]
+				}
+				Unpack(trial, next)
+				if l := Loss(trial, g, h, data); l < loss {
+					if loss-l < settings.Tolerance*loss {
+						slow++
+					} else {
+						slow = 0
+					}
+					p, loss, improved = next, l, true
+					Unpack(n, p)
+					break
+				}
+			}
+			stats.Damping = math.Max(stats.Damping*8, 1e-12)
+		}
+		stats.Iterations++
+		if !improved {
+			break
+		}
+		stats.Damping /= 10
+		if stats.Damping < 1e-14 {
+			stats.Damping = 0
+		}
+		if settings.Observe != nil {
+			settings.Observe(stats.Iterations, loss/count)
+		}
+	}
+	stats.Loss = loss / count
+	return n, stats, nil
+}
+
+// Loss returns the sum of squared residuals over their sigma.
+func Loss(n *network.Network, g, h core.Function, data Data) float64 {
+	r := n.Evaluate(g, h, data.X)
+	total := 0.0
+	for i, v := range r {
+		e := v - data.Y[i]
+		if data.Sigma != nil {
+			e /= data.Sigma[i]
+		}
+		total += e * e
+	}
+	if math.IsNaN(total) {
+		return math.Inf(1)
+	}
+	return total
+}
+
+// dampedStep solves (H + damping diag H) step = -gradient; not ok when the matrix is not positive definite to rounding.
+func dampedStep(normal *mat.SymDense, gradient []float64, damping float64) ([]float64, bool) {
+	n := len(gradient)
+	scale := make([]float64, n)
+	for i := range scale {
+		scale[i] = 1 / math.Sqrt(math.Max(normal.At(i, i), 1e-300))
+	}
+	scaled := mat.NewSymDense(n, nil)
+	for i := range n {
+		for j := i; j < n; j++ {
+			scaled.SetSym(i, j, normal.At(i, j)*scale[i]*scale[j])
+		}
+		scaled.SetSym(i, i, 1+damping)
+	}
+	var cholesky mat.Cholesky
+	if !cholesky.Factorize(scaled) {
+		return nil, false
+	}
+	right := make([]float64, n)
+	for i := range right {
+		right[i] = -gradient[i] * scale[i]
+	}
+	var step mat.VecDense
+	if err := cholesky.SolveVecTo(&step, mat.NewVecDense(n, right)); err != nil {
+		if _, ill := err.(mat.Condition); !ill {
+			return nil, false
+		}
+	}
+	s := step.RawVector().Data
+	floats.Mul(s, scale)
+	return s, true
+}
+
+// Normal computes J^T J (its upper triangle) and J^T r, J the Jacobian of the residuals (over sigma) with respect to
+// the free parameters (indices into [Pack]'s vector, ascending).
+func Normal(n *network.Network, g, h core.Function, data Data, free []int, normal *mat.SymDense, gradient []float64) {
+	raw := normal.RawSymmetric()
+	for i := range raw.Data {
+		raw.Data[i] = 0
+	}
+	for i := range gradient {
+		gradient[i] = 0
+	}
+	total, d := data.X.Dims()
+	parameters := n.Parameters()
+	jacobian := mat.NewDense(min(blockRows, total), parameters, nil)
+	for from := 0; from < total; from += blockRows {
+		to := min(from+blockRows, total)
+		block := Data{X: data.X.Slice(from, to, 0, d).(*mat.Dense), Y: data.Y[from:to]}
+		if data.Sigma != nil {
+			block.Sigma = data.Sigma[from:to]
+		}
+		j := jacobian.Slice(0, to-from, 0, parameters).(*mat.Dense)
+		r := Jacobian(n, g, h, block, j)
+		if len(free) < parameters {
+			for i := range to - from {
+				row := j.RawRowView(i)
+				for k, at := range free { // ascending: never overwrites what is still to be read
+					row[k] = row[at]
+				}
+			}
+			j = j.Slice(0, to-from, 0, len(free)).(*mat.Dense)
+		}
+		accumulate(j.RawMatrix(), raw)
+		blas64.Gemv(blas.Trans, 1, j.RawMatrix(), blas64.Vector{N: len(r), Inc: 1, Data: r}, 1, blas64.Vector{N: len(gradient), Inc: 1, Data: gradient})
+	}
+}
+
+// accumulate adds J^T J to the upper triangle, tile by tile: gonum's Gemm runs in parallel, its Syrk does not.
+func accumulate(j blas64.General, upper blas64.Symmetric) {
+	const tile = 256
+	columns := func(from, to int) blas64.General {
+		return blas64.General{Rows: j.Rows, Cols: to - from, Stride: j.Stride, Data: j.Data[from:]}
+	}
+	for a := 0; a < upper.N; a += tile {
+		left := columns(a, min(a+tile, upper.N))
+		for b := a; b < upper.N; b += tile {
+			right := columns(b, min(b+tile, upper.N))
+			out := blas64.General{Rows: left.Cols, Cols: right.Cols, Stride: upper.Stride, Data: upper.Data[a*upper.Stride+b:]}
+			blas64.Gemm(blas.Trans, blas.NoTrans, 1, left, right, 1, out)
+		}
+	}
+}
+
+// Jacobian fills j (rows x P) with the derivatives of the residuals over sigma, in the order of [Pack], and returns
+// the residuals over sigma.
+func Jacobian(n *network.Network, g, h core.Function, data Data, j *mat.Dense) []float64 {
+	m0, m1 := n.Sizes()
+	total, d := data.X.Dims()
+	// u -> z = g(u), slopes g'(u); p -> h(p), c h'(p).
+	u := mat.NewDense(total, m0, nil)
+	u.Mul(data.X, n.First.Weight.T())
+	addRow(u, n.First.Bias)
+	z, dz := mat.NewDense(total, m0, nil), mat.NewDense(total, m0, nil)
+	g.Apply(0, z.RawMatrix().Data, u.RawMatrix().Data)
+	g.Apply(1, dz.RawMatrix().Data, u.RawMatrix().Data)
+	p := mat.NewDense(total, m1, nil)
+	p.Mul(z, n.Second.Weight.T())
+	addRow(p, n.Second.Bias)
+	out, slope := mat.NewDense(total, m1, nil), mat.NewDense(total, m1, nil)
+	h.Apply(0, out.RawMatrix().Data, p.RawMatrix().Data)
+	h.Apply(1, slope.RawMatrix().Data, p.RawMatrix().Data)
+	for i := range total {
+		floats.Mul(slope.RawRowView(i), n.Output)
+	}
+	du := mat.NewDense(total, m0, nil) // df/du
+	du.Mul(slope, n.Second.Weight)
+	residual := make([]float64, total)
+	for i := range total {
+		row, x := j.RawRowView(i), data.X.RawRowView(i)
+		zi, hi, si, dui := z.RawRowView(i), out.RawRowView(i), slope.RawRowView(i), du.RawRowView(i)
+		floats.Mul(dui, dz.RawRowView(i))
+		inverse := 1.0
+		if data.Sigma != nil {
+			inverse = 1 / data.Sigma[i]
+		}
+		at := 0
+		for k := range m0 {
+			floats.ScaleTo(row[at:at+d], dui[k]*inverse, x)
+			at += d
+		}
+		floats.ScaleTo(row[at:at+m0], inverse, dui)
+		at += m0
+		for l := range m1 {
+			floats.ScaleTo(row[at:at+m0], si[l]*inverse, zi)
+			at += m0
+		}
+		floats.ScaleTo(row[at:at+m1], inverse, si)
+		at += m1
+		floats.ScaleTo(row[at:at+m1], inverse, hi)
+		at += m1
+		row[at] = inverse
+		residual[i] = (floats.Dot(hi, n.Output) + n.OutputBias - data.Y[i]) * inverse
+	}
+	return residual
+}
+
+func addRow(m *mat.Dense, row []float64) {
+	rows, _ := m.Dims()
+	for i := range rows {
+		floats.Add(m.RawRowView(i), row)
+	}
+}
