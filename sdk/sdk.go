@@ -2,9 +2,9 @@ package sdk
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/sdk/internal/guard"
 	"github.com/nnid/nnid/sdk/internal/rpc"
 )
 
@@ -47,7 +47,4 @@ func (p Plugin) Describe() Description {
 
 // InPluginProcess reports whether this process was started by an nnid host to serve a plugin. A program that ships
 // plugins inside itself asks this first thing in main, and calls Serve if so.
-func InPluginProcess() bool { return inPluginProcess }
-
-// Read once, at start: Serve takes the variable away, so that programs which the plugin starts are no plugins by mistake.
-var inPluginProcess = os.Getenv(rpc.CookieKey) == rpc.CookieValue
+func InPluginProcess() bool { return guard.InPluginProcess }

@@ -34,7 +34,7 @@ func Serve(p Plugin) {
 		fmt.Fprintf(os.Stderr, "This plugin can't be served, which is a defect of it: %v.\n", err)
 		os.Exit(2)
 	}
-	if inPluginProcess {
+	if guard.InPluginProcess {
 		serve(p)
 		os.Exit(0)
 	}
@@ -71,7 +71,7 @@ func byHand(p Plugin, argument string, stdout, stderr io.Writer) int {
 
 // handshake is what go-plugin checks before anything else.
 func handshake() plugin.HandshakeConfig {
-	return plugin.HandshakeConfig{ProtocolVersion: Protocol, MagicCookieKey: rpc.CookieKey, MagicCookieValue: rpc.CookieValue}
+	return plugin.HandshakeConfig{ProtocolVersion: Protocol, MagicCookieKey: guard.CookieKey, MagicCookieValue: guard.CookieValue}
 }
 
 func config(server *rpc.Server, before func()) *plugin.ServeConfig {
@@ -94,12 +94,11 @@ func config(server *rpc.Server, before func()) *plugin.ServeConfig {
 }
 
 func serve(p Plugin) {
-	guard.Stdout()
 	guard.Lifeline()
 	server := rpc.NewServer(rpc.Plugin(p), "go "+Version, Protocol)
 	before := guard.After(func() {
 		// What the plugin may start is not a plugin, and has no business with the certificate.
-		for _, name := range []string{rpc.CookieKey, "PLUGIN_CLIENT_CERT", "PLUGIN_UNIX_SOCKET_DIR"} {
+		for _, name := range []string{guard.CookieKey, "PLUGIN_CLIENT_CERT", "PLUGIN_UNIX_SOCKET_DIR"} {
 			_ = os.Unsetenv(name) // cannot fail for such names
 		}
 	})

@@ -22,8 +22,8 @@ import (
 
 // What host and plugin agree on before they talk.
 const (
-	CookieKey        = rpc.CookieKey
-	CookieValue      = rpc.CookieValue
+	CookieKey        = guard.CookieKey
+	CookieValue      = guard.CookieValue
 	LifelineVariable = guard.LifelineVariable
 	ParentVariable   = guard.ParentVariable
 	LevelVariable    = guard.LevelVariable
@@ -71,10 +71,10 @@ func (*connection) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grp
 	return conn, nil
 }
 
-// NewClient returns a client of the plugin of the given name at the other end of conn. lost says why a call on the
-// connection failed, err being what gRPC knows of it; it may be nil.
-func NewClient(conn grpc.ClientConnInterface, plugin string, lost func(ctx context.Context, err error) error) *Client {
-	return rpc.NewClient(conn, plugin, lost)
+// NewClient returns a client of the plugin of the given name at the other end of conn. Where interceptors of conn return
+// a [fault.Error], it is passed on as it is: a host knows better than gRPC what became of a plugin.
+func NewClient(conn grpc.ClientConnInterface, plugin string) *Client {
+	return rpc.NewClient(conn, plugin)
 }
 
 // Describe asks a plugin what it is.
@@ -123,7 +123,7 @@ func Loopback(p sdk.Plugin) (client *Client, closeAll func(), err error) {
 		<-done
 		return nil, nil, err
 	}
-	return rpc.NewClient(conn, p.Name, nil), func() {
+	return rpc.NewClient(conn, p.Name), func() {
 		_ = conn.Close() // of a connection through memory
 		transport.Stop()
 		<-done

@@ -24,13 +24,12 @@ const MaxMessage = 256 << 20
 type Client struct {
 	conn   grpc.ClientConnInterface
 	plugin string
-	// lost says why a call on the connection failed, err being what gRPC knows of it.
-	lost func(ctx context.Context, err error) error
 }
 
-// NewClient returns a client of the plugin of the given name. lost may be nil.
-func NewClient(conn grpc.ClientConnInterface, plugin string, lost func(ctx context.Context, err error) error) *Client {
-	return &Client{conn: conn, plugin: plugin, lost: lost}
+// NewClient returns a client of the plugin of the given name. Where interceptors of conn return a [fault.Error], it is
+// passed on as it is: a host knows better than gRPC what became of a plugin.
+func NewClient(conn grpc.ClientConnInterface, plugin string) *Client {
+	return &Client{conn: conn, plugin: plugin}
 }
 
 // component is an opened component, as its errors name it.
@@ -67,9 +66,6 @@ func (c component) fail(ctx context.Context, err error) error {
 		return fault.New(fault.Plugin, "%s %q of plugin %q exchanged a message beyond the limit of %d MiB (%s); arrays must go in chunks of about 1 MiB", c.kind, c.name, c.plugin, MaxMessage>>20, status.Convert(err).Message())
 	case codes.Internal:
 		return fault.New(fault.Plugin, "%s %q of plugin %q broke the protocol: %s", c.kind, c.name, c.plugin, status.Convert(err).Message())
-	}
-	if c.lost != nil {
-		return c.lost(ctx, err)
 	}
 	return fault.New(fault.Plugin, "the connection to plugin %q was lost: %s", c.plugin, status.Convert(err).Message())
 }

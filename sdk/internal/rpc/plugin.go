@@ -7,13 +7,6 @@ import (
 	"github.com/nnid/nnid/core"
 )
 
-// CookieKey and CookieValue tell a binary that it was started as a plugin. This is no secret and no protection: it
-// tells a user's mistake from a host's launch.
-const (
-	CookieKey   = "NNID_PLUGIN_COOKIE"
-	CookieValue = "nnid-58e6fd1f4c7b4c0fa8b6b3b5e4f27a35"
-)
-
 // SetName is the one entry of go-plugin's plugin set; what there is behind it, Meta says.
 const SetName = "nnid"
 
