@@ -19,7 +19,7 @@ func Factory() core.SolverFactory {
 			Reference: "Kileel, Pereira: Subspace power method for symmetric tensor decomposition, arXiv 1912.04007; Kileel, Klock, Pereira: Landscape analysis of an improved power method for tensor decomposition, arXiv 2110.15821",
 			Options: []core.Option{
 				{Name: "starts", Usage: "most starts; 0 means twice the coupon collector's m (ln m + 5), and 20", Default: "0"},
-				{Name: "iterations", Usage: "most power iterations a start, at least 1", Default: "1000"},
+				{Name: "iterations", Usage: "most power iterations a start, at least 1", Default: "500"},
 				rankone.AcceptOption,
 			},
 		},
@@ -64,14 +64,15 @@ type Config struct {
 }
 
 // DefaultConfig is what the solver does without options.
-var DefaultConfig = Config{Iterations: 1000}
+var DefaultConfig = Config{Iterations: 500}
 
-// between is the number of power iterations between two looks at a batch.
+// between is the number of power iterations before the first look at a batch; it doubles from look to look.
 const between = 8
 
 // Search adds to the collector the local maxima of F that starts from random elements of W lead to. It ends when the
-// collector is done, when the starts are used up, or when so many starts in a row brought nothing new that a maximum
-// with a third of the average chance would have been met with probability 0.95.
+// collector is done, when the starts are used up, or when so many starts in a row brought no new accepted maximum that
+// one with a third of the average chance would have been met with probability 0.95. Where nothing at all was accepted,
+// fewer starts in a row settle it: on a subspace spanned by rank-one matrices hardly any start fails.
 func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, config Config, progress func(core.SolverProgress)) error {
 	m := float64(space.M)
 	starts := config.Starts
@@ -83,6 +84,10 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 	statistics := collector.Statistics
 	used, fruitless := 0, 0
 	for used < starts && fruitless < patience && !collector.Done() {
+		before := collector.Accepted()
+		if before == 0 && fruitless >= 20+2*space.M {
+			break
+		}
 		missing := max(1, collector.Wanted()-collector.Accepted())
 		n := min(rankone.BatchSize(space), max(4, missing), starts-used)
 		batch, err := start(ctx, space, collector, random, used, n)
@@ -92,7 +97,7 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 		used += n
 		fruitless += len(batch.X)
 		for iteration := 0; len(batch.X) > 0 && iteration < config.Iterations; {
-			for range min(between, config.Iterations-iteration) {
+			for range min(max(between, iteration), config.Iterations-iteration) {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
@@ -110,17 +115,20 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 					return err
 				}
 				trial := append([]float64(nil), x...)
-				deficit, converged := polisher.Polish(trial, 40)
-				switch {
-				case converged:
-					if collector.Add(trial, deficit) {
-						fruitless = 0
-					}
-				default: // stuck near a saddle point, say: the power method goes on from where it was
+				deficit, converged := polisher.Polish(trial, 8)
+				if !converged && deficit < 1e-3 { // vectors close to each other make it slow, but worth while
+					deficit, converged = polisher.Polish(trial, 40)
+				}
+				if converged {
+					collector.Add(trial, deficit)
+				} else { // stuck near a saddle point, say: the power method goes on from where it was
 					keep[i] = true
 				}
 			}
 			batch.Keep(keep)
+		}
+		if collector.Accepted() > before {
+			fruitless = 0
 		}
 		statistics["unconverged"] += float64(len(batch.X))
 		statistics["starts"] = float64(used)

@@ -83,7 +83,7 @@ func (p *Polisher) Polish(x []float64, steps int) (deficit float64, converged bo
 		}
 		previous = length
 	}
-	return deficit, previous < 1e-7 && p.isMaximum(deficit)
+	return deficit, previous < 1e-10 && p.isMaximum(deficit)
 }
 
 // isMaximum reports whether the stationary point found is a maximum: the Hessian says so, or F is 1 and cannot be more.
