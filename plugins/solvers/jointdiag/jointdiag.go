@@ -57,7 +57,7 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 }
 
 // Search adds to the collector what up to pairs pairs of random elements lead to; it stops early when the collector is
-// done, or when two pairs in a row bring nothing new.
+// done, or when two pairs in a row bring nothing new that is accepted.
 func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, pairs int, progress func(core.SolverProgress)) error {
 	polisher := rankone.NewPolisher(space)
 	fruitless := 0
@@ -67,16 +67,21 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 		}
 		candidates := rankone.Eigenvectors(space, random)
 		collector.Statistics["pairs"]++
-		fruitless++
+		before := collector.Accepted()
 		for _, x := range candidates {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if deficit, converged := polisher.Polish(x, 60); converged {
-				if collector.Add(x, deficit) {
-					fruitless = 0
-				}
+			deficit, converged := polisher.Polish(x, 12)
+			if !converged && deficit < 0.1 { // vectors close to each other make it slow, but worth while
+				deficit, converged = polisher.Polish(x, 60)
 			}
+			if converged {
+				collector.Add(x, deficit)
+			}
+		}
+		if fruitless++; collector.Accepted() > before {
+			fruitless = 0
 		}
 		progress(core.SolverProgress{Found: collector.Accepted(), Wanted: collector.Wanted(), Starts: pair + 1})
 	}

@@ -69,6 +69,9 @@ var DefaultConfig = Config{Iterations: 500}
 // between is the number of power iterations before the first look at a batch; it doubles from look to look.
 const between = 8
 
+// enough is the number of power iterations after which a start that is still below [rankone.Collector.Floor] is given up.
+const enough = 120
+
 // Search adds to the collector the local maxima of F that starts from random elements of W lead to. It ends when the
 // collector is done, when the starts are used up, or when so many starts in a row brought no new accepted maximum that
 // one with a third of the average chance would have been met with probability 0.95. Where nothing at all was accepted,
@@ -82,10 +85,11 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 	patience := 20 + 9*space.M
 	polisher := rankone.NewPolisher(space)
 	statistics := collector.Statistics
+	floor := collector.Floor()
 	used, fruitless := 0, 0
 	for used < starts && fruitless < patience && !collector.Done() {
 		before := collector.Accepted()
-		if before == 0 && fruitless >= 20+2*space.M {
+		if before == 0 && fruitless >= 16+space.M/2 {
 			break
 		}
 		missing := max(1, collector.Wanted()-collector.Accepted())
@@ -107,6 +111,11 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 			}
 			keep := make([]bool, len(batch.X))
 			for i, x := range batch.X {
+				if batch.Value[i] < floor {
+					// A saddle point to leave yet, or a maximum too low to be accepted in any noise.
+					keep[i] = iteration < enough
+					continue
+				}
 				// Newton's method takes over early: a few steps of it replace dozens of the power method.
 				if keep[i] = batch.Movement[i] > 0.03; keep[i] {
 					continue

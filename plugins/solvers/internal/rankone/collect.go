@@ -124,6 +124,14 @@ func (c *Collector) orthogonalize(y []float64) {
 	}
 }
 
+// Floor returns a value of F below which no maximum can be accepted.
+func (c *Collector) Floor() float64 {
+	if c.acceptance.Deficit > 0 {
+		return min(0.5, 1-c.acceptance.Deficit)
+	}
+	return 0.5
+}
+
 // Accepted returns how many of the maxima are accepted so far.
 func (c *Collector) Accepted() int { return len(c.accepted()) }
 
