@@ -81,9 +81,6 @@ func samples(n int) []float64 {
 
 func checkFacts(_ context.Context, activation core.Activation) error {
 	facts := activation.Facts()
-	if facts != activation.Facts() {
-		return errors.New("Facts answers differently the second time; facts do not change over the life of an activation")
-	}
 	for _, side := range []struct {
 		name string
 		tail core.Tail
@@ -100,6 +97,9 @@ func checkFacts(_ context.Context, activation core.Activation) error {
 	}
 	if facts.Symmetry < core.SymmetryNone || facts.Symmetry > core.SymmetryEven {
 		return fmt.Errorf("the symmetry is %d; it is none (0), point (1) or even (2)", facts.Symmetry)
+	}
+	if facts != activation.Facts() {
+		return errors.New("Facts answers differently the second time; facts do not change over the life of an activation")
 	}
 	return nil
 }
