@@ -394,12 +394,13 @@ func (h *Host) find(ctx context.Context, kind core.Kind, name string) (choice, e
 func unknown(kind core.Kind, name string, available, broken []string) error {
 	sort.Strings(available)
 	text := fmt.Sprintf("there is no %s %q", kind, name)
-	if near := nearest(name, available); near != "" {
-		text += fmt.Sprintf("; did you mean %q?", near)
-	}
-	if len(available) > 0 {
+	near := nearest(name, available)
+	switch {
+	case near != "":
+		text += fmt.Sprintf("; did you mean %q? There are: %s", near, strings.Join(dedupe(available), ", "))
+	case len(available) > 0:
 		text += "; there are: " + strings.Join(dedupe(available), ", ")
-	} else {
+	default:
 		text += "; no plugin found has any"
 	}
 	if len(broken) > 0 {
@@ -420,7 +421,7 @@ func dedupe(sorted []string) []string {
 
 // nearest returns the name that is only a slip of the keyboard away, if there is one.
 func nearest(name string, names []string) string {
-	best, distance := "", max(1, len(name)/3)+1
+	best, distance := "", (len(name)+2)/3+1
 	for _, other := range names {
 		if d := editDistance(name, other); d < distance {
 			best, distance = other, d

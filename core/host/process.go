@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	gorunner "github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -40,9 +40,10 @@ type process struct {
 	settings *Settings
 	logger   hclog.Logger
 
-	runner *runner // nil when attached to a process that somebody else started
-	client *plugin.Client
-	rpc    *sdkhost.Client
+	runner   *runner // nil when attached to a process that somebody else started
+	client   *plugin.Client
+	attached *grpc.ClientConn // the connection to such a process
+	rpc      *sdkhost.Client
 
 	calls  atomic.Int64 // under way
 	mu     sync.Mutex
@@ -55,6 +56,9 @@ func launch(ctx context.Context, settings *Settings, listing *Listing, kind core
 		plugin: listing.Plugin, path: listing.Path, settings: settings,
 		logger: settings.Logger.Named(listing.Plugin),
 	}
+	if done, err := p.attach(ctx, listing, kind); done || err != nil {
+		return p, err
+	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig:     sdkhost.Handshake(),
 		VersionedPlugins:    sdkhost.PluginSets(),
@@ -66,33 +70,23 @@ func launch(ctx context.Context, settings *Settings, listing *Listing, kind core
 		SkipHostEnv:         true,
 		MinPort:             0, MaxPort: 1, // lets the system choose; 0 and 0 would stand for 10000 to 25000
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: folder},
-		GRPCDialOptions: append(sdkhost.DialOptions(),
-			grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream)),
+		GRPCDialOptions:  p.dialOptions(),
 	}
-	attach, err := reattach(listing.Plugin)
-	if err != nil {
-		return nil, err
-	}
-	if attach != nil {
-		// Mutual TLS needs a launch; a debugger needs all the time in the world.
-		config.Reattach, config.AutoMTLS, config.UnixSocketConfig = attach, false, nil
-	} else {
-		config.RunnerFunc = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (gorunner.Runner, error) {
-			// The environment that go-plugin has made comes last, and so wins.
-			env := environment(os.Environ(), settings.PassEnv, settings.Env)
-			env = append(env, sdkhost.ParentVariable+"="+strconv.Itoa(os.Getpid()))
-			env = append(env, sdkhost.LevelVariable+"="+p.logger.GetLevel().String())
-			if passesFiles {
-				env = append(env, sdkhost.LifelineVariable+"=3")
-			}
-			run := exec.Command(listing.Path)
-			run.Env = append(env, cmd.Env...)
-			r := newRunner(run, p.logger)
-			p.mu.Lock()
-			p.runner = r
-			p.mu.Unlock()
-			return r, verify(listing)
+	config.RunnerFunc = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (gorunner.Runner, error) {
+		// The environment that go-plugin has made comes last, and so wins.
+		env := environment(os.Environ(), settings.PassEnv, settings.Env)
+		env = append(env, sdkhost.ParentVariable+"="+strconv.Itoa(os.Getpid()))
+		env = append(env, sdkhost.LevelVariable+"="+p.logger.GetLevel().String())
+		if passesFiles {
+			env = append(env, sdkhost.LifelineVariable+"=3")
 		}
+		run := exec.Command(listing.Path)
+		run.Env = append(env, cmd.Env...)
+		r := newRunner(run, p.logger)
+		p.mu.Lock()
+		p.runner = r
+		p.mu.Unlock()
+		return r, verify(listing)
 	}
 	p.client = plugin.NewClient(config)
 
@@ -112,6 +106,9 @@ func launch(ctx context.Context, settings *Settings, listing *Listing, kind core
 		// connect returns soon after, for its process is gone.
 		p.abandon(func() { s = <-result })
 		return nil, ctx.Err()
+	}
+	if s.err == nil && !listing.PlainText && !p.hasCertificate() {
+		s.err = fault.New(fault.Plugin, "plugin %q (%s) has no certificate in its handshake; if it can't do TLS, its description must say \"plain_text\": true", p.plugin, p.path)
 	}
 	if s.err != nil {
 		err := p.startFailure(s.err, listing)
@@ -142,6 +139,15 @@ func (p *process) connect() (*grpc.ClientConn, error) {
 		return nil, errors.New("no gRPC connection")
 	}
 	return conn, nil
+}
+
+// hasCertificate reports whether the handshake had what mutual TLS needs. Without it, connecting fails, but only at the
+// first call and with words about TLS.
+func (p *process) hasCertificate() bool {
+	p.runner.mu.Lock()
+	defer p.runner.mu.Unlock()
+	fields := strings.Split(strings.TrimSpace(p.runner.firstLine), "|")
+	return len(fields) >= 6 && fields[5] != ""
 }
 
 // abandon kills a process that is being started, until wait returns, and cleans up.
@@ -214,9 +220,6 @@ func (p *process) startFailure(err error, listing *Listing) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	if p.runner == nil {
-		return fault.New(fault.Plugin, "plugin %q can't be reached where %s says: %w", p.plugin, sdkhost.ReattachVariable, err)
-	}
 	r := p.runner
 	r.mu.Lock()
 	startErr := r.startErr
@@ -255,9 +258,6 @@ func (p *process) startFailure(err error, listing *Listing) error {
 	if len(fields) < 5 || fields[4] != string(plugin.ProtocolGRPC) {
 		return fault.New(fault.Plugin, "plugin %q (%s) does not offer gRPC in its handshake; build it with the SDK of this nnid", p.plugin, p.path)
 	}
-	if (len(fields) < 6 || fields[5] == "") && !listing.PlainText {
-		return fault.New(fault.Plugin, "plugin %q (%s) has no certificate in its handshake; if it can't do TLS, its description must say \"plain_text\": true", p.plugin, p.path)
-	}
 	return fault.New(fault.Plugin, "plugin %q (%s) shook hands but can't be reached: %w%s", p.plugin, p.path, err, p.words())
 }
 
@@ -291,9 +291,6 @@ func (p *process) condemn(reason error) {
 // supervise watches over the process until it ends. Only while calls are under way does it have to prove itself alive: a
 // plugin stopped in a debugger between calls harms nobody.
 func (p *process) supervise(health grpc_health_v1.HealthClient) {
-	if p.runner == nil {
-		return
-	}
 	ticker := time.NewTicker(max(p.settings.PingTimeout/3, 10*time.Millisecond))
 	defer ticker.Stop()
 	for {
@@ -451,8 +448,8 @@ func (p *process) stop() {
 
 // shutdown asks the process to end, and kills it if it does not.
 func (p *process) shutdown() {
-	if p.runner == nil {
-		p.client.Kill() // only disconnects: the process is not ours
+	if p.attached != nil {
+		_ = p.attached.Close() // the process is not ours: there is nothing more to do
 		return
 	}
 	done := make(chan struct{})
@@ -468,32 +465,40 @@ func (p *process) shutdown() {
 	<-done
 }
 
-// reattach returns where the plugin is running already, if $NNID_REATTACH says so.
-func reattach(name string) (*plugin.ReattachConfig, error) {
+func (p *process) dialOptions() []grpc.DialOption {
+	return append(sdkhost.DialOptions(), grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))
+}
+
+// attach connects to the plugin where $NNID_REATTACH says that it is running already, if it does. Mutual TLS needs a
+// launch, and the end of the process is for whoever started it: so go-plugin's client has nothing to do.
+func (p *process) attach(ctx context.Context, listing *Listing, kind core.Kind) (done bool, err error) {
 	text := os.Getenv(sdkhost.ReattachVariable)
 	if text == "" {
-		return nil, nil
+		return false, nil
 	}
 	var all map[string]sdkhost.Reattach
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return nil, fault.New(fault.Usage, "the variable %s is damaged (%w); copy what the plugin prints with --nnid-debug", sdkhost.ReattachVariable, err)
+		return false, fault.New(fault.Usage, "the variable %s is damaged (%w); copy what the plugin prints with --nnid-debug", sdkhost.ReattachVariable, err)
 	}
-	where, ok := all[name]
+	where, ok := all[p.plugin]
 	if !ok {
-		return nil, nil
+		return false, nil
 	}
-	var address net.Addr
-	var err error
+	if err := checkProtocols(p.plugin, listing.Version, []int{where.Protocol}); err != nil {
+		return false, err
+	}
+	target := "passthrough:///" + where.Address
 	if where.Network == "unix" {
-		address, err = net.ResolveUnixAddr("unix", where.Address)
-	} else {
-		address, err = net.ResolveTCPAddr("tcp", where.Address)
+		target = "unix:" + where.Address
 	}
+	p.attached, err = grpc.NewClient(target, append(p.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "the variable %s has the address %q: %w", sdkhost.ReattachVariable, where.Address, err)
+		return false, fault.New(fault.Usage, "the variable %s has the address %q: %w", sdkhost.ReattachVariable, where.Address, err)
 	}
-	if err := checkProtocols(name, "", []int{where.Protocol}); err != nil {
-		return nil, err
+	p.rpc = sdkhost.NewClient(p.attached, p.plugin)
+	if err := p.introduce(ctx, listing, kind); err != nil {
+		p.stop()
+		return false, fault.New(fault.KindOf(err), "plugin %q can't be used where %s says it runs: %w; unset the variable to have it started", p.plugin, sdkhost.ReattachVariable, err)
 	}
-	return &plugin.ReattachConfig{Protocol: plugin.ProtocolGRPC, ProtocolVersion: where.Protocol, Addr: address, Pid: where.PID, Test: true}, nil
+	return true, nil
 }

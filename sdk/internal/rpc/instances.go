@@ -3,7 +3,6 @@ package rpc
 import (
 	"sync"
 
-	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 )
 
@@ -15,19 +14,18 @@ type instances[T any] struct {
 }
 
 type instance[T any] struct {
-	what  string // as errors call it, such as: solver "spm"
 	value T
 	calls sync.WaitGroup
 }
 
-func (s *instances[T]) add(kind core.Kind, name string, value T) uint64 {
+func (s *instances[T]) add(value T) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		s.open = map[uint64]*instance[T]{}
 	}
 	s.last++
-	s.open[s.last] = &instance[T]{what: string(kind) + " \"" + name + "\"", value: value}
+	s.open[s.last] = &instance[T]{value: value}
 	return s.last
 }
 

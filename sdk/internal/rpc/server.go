@@ -120,7 +120,7 @@ func (s *activationServer) Open(ctx context.Context, request *nnidv1.OpenRequest
 		return nil, wire.Status(ctx, err)
 	}
 	facts := wire.Facts(activation.Facts())
-	return &nnidv1.OpenActivationResponse{Instance: s.add(core.KindActivation, request.GetName(), activation), Facts: facts}, nil
+	return &nnidv1.OpenActivationResponse{Instance: s.add(activation), Facts: facts}, nil
 }
 
 func (s *activationServer) Derivative(stream grpc.BidiStreamingServer[nnidv1.DerivativeRequest, nnidv1.DerivativeResponse]) error {
@@ -153,7 +153,7 @@ func (s *activationServer) derivative(stream grpc.BidiStreamingServer[nnidv1.Der
 		return err
 	}
 	if len(values) != len(t) {
-		return fault.New(fault.Internal, "%s returned %d values of derivative %d for %d arguments", activation.what, len(values), order, len(t))
+		return fault.New(fault.Internal, "it returned %d values of derivative %d for %d arguments", len(values), order, len(t))
 	}
 	return wire.Send([]int{len(values)}, values, func(chunk *nnidv1.TensorChunk) error {
 		return stream.Send(&nnidv1.DerivativeResponse{Values: chunk})

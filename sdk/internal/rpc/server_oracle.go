@@ -29,7 +29,7 @@ func (s *oracleServer) Open(ctx context.Context, request *nnidv1.OpenRequest) (*
 	if err != nil {
 		return nil, wire.Status(ctx, err)
 	}
-	return &nnidv1.OpenOracleResponse{Instance: s.add(core.KindOracle, request.GetName(), oracle)}, nil
+	return &nnidv1.OpenOracleResponse{Instance: s.add(oracle)}, nil
 }
 
 func (s *oracleServer) Info(ctx context.Context, request *nnidv1.InfoRequest) (*nnidv1.InfoResponse, error) {
@@ -71,11 +71,11 @@ func (s *oracleServer) query(stream grpc.BidiStreamingServer[nnidv1.QueryRequest
 		return err
 	}
 	if y == nil {
-		return fault.New(fault.Internal, "%s returned neither answers nor an error", oracle.what)
+		return fault.New(fault.Internal, "it returned neither answers nor an error")
 	}
 	rows, outputs := y.Dims()
 	if rows != shape[0] {
-		return fault.New(fault.Internal, "%s returned %d rows for %d queries", oracle.what, rows, shape[0])
+		return fault.New(fault.Internal, "it returned %d rows for %d queries", rows, shape[0])
 	}
 	return wire.Send([]int{rows, outputs}, wire.Flat(y), func(chunk *nnidv1.TensorChunk) error {
 		return stream.Send(&nnidv1.QueryResponse{Y: chunk})

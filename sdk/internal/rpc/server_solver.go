@@ -34,7 +34,7 @@ func (s *solverServer) Open(ctx context.Context, request *nnidv1.OpenRequest) (*
 	if err != nil {
 		return nil, wire.Status(ctx, err)
 	}
-	return &nnidv1.OpenSolverResponse{Instance: s.add(core.KindSolver, request.GetName(), solver)}, nil
+	return &nnidv1.OpenSolverResponse{Instance: s.add(solver)}, nil
 }
 
 func (s *solverServer) Solve(stream grpc.BidiStreamingServer[nnidv1.SolveRequest, nnidv1.SolveResponse]) error {
@@ -90,14 +90,14 @@ func (s *solverServer) solve(stream grpc.BidiStreamingServer[nnidv1.SolveRequest
 		return err
 	}
 	if solution == nil {
-		return fault.New(fault.Internal, "%s returned neither a solution nor an error", solver.what)
+		return fault.New(fault.Internal, "it returned neither a solution nor an error")
 	}
 	rows, found := 0, 0
 	if solution.Vectors != nil {
 		rows, found = solution.Vectors.Dims()
 	}
 	if found > 0 && rows != problem.Dim {
-		return fault.New(fault.Internal, "%s returned vectors with %d entries for matrices of order %d", solver.what, rows, problem.Dim)
+		return fault.New(fault.Internal, "it returned vectors with %d entries for matrices of order %d", rows, problem.Dim)
 	}
 	summary := &nnidv1.SolveSummary{
 		Found: int64(found), Objective: wire.AppendFloats(nil, solution.Objective), Statistics: map[string]float64{},
