@@ -70,7 +70,8 @@ func (p *Polisher) Polish(x []float64, steps int) (deficit float64, converged bo
 				p.next[i] = x[i] + scale*p.step[i]
 			}
 			Normalize(p.next)
-			if trial := p.at(p.next); trial <= deficit || trial < 1e-29 {
+			// Close to the end the deficit is flat to rounding, and the gradient knows better.
+			if trial := p.at(p.next); trial <= deficit || trial < 1e-29 || (length < 1e-6 && trial <= deficit*(1+1e-13)) {
 				copy(x, p.next)
 				deficit, accepted = trial, true
 				break
