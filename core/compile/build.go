@@ -138,6 +138,7 @@ type span struct {
 	scale               [1 << minLevel]float64 // largest magnitude in each quarter of the octave
 	resolved            int                    // levels at which most panels had nothing but rounding left to miss
 	failed              int
+	hopeless            bool    // no level that there is will do
 	err                 float64 // largest error over scale of the panels kept
 }
 
@@ -186,7 +187,7 @@ func (b *builder) build() (*table, OrderReport, error) {
 			count := perPanel << level
 			b.subdivide(s, points[:count], values[:count], t.zero)
 			points, values = points[count:], values[count:]
-			if s.failed > 0 {
+			if s.failed > 0 && !s.hopeless {
 				next = append(next, s)
 			}
 		}
@@ -238,6 +239,8 @@ func (b *builder) subdivide(s *span, points, values []float64, zero float64) {
 		s.resolved++
 	}
 	accepted = math.Min(accepted, NoiseLimit)
+	// Halving a panel divides the error by 2^(degree+1) at best.
+	s.hopeless = median(misses) > math.Ldexp(NoiseLimit, (degree+1)*(maxLevel-s.level))
 	for j := range n {
 		if !exact[j] && !(misses[j] <= accepted) { // also NaN
 			s.panels[j] = nothing

@@ -144,6 +144,50 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
+// TestCompiledReference measures compiled activations against the same references, so that the errors of the plugin and
+// of the table add up. The unit is the largest magnitude in 1/8 around, as in package compile.
+func TestCompiledReference(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 5))
+	var arguments []float64
+	for range 60 {
+		arguments = append(arguments, random.NormFloat64()*3)
+	}
+	for _, factory := range All() {
+		f, err := compile.Compile(t.Context(), open(t, factory))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reference := references[factory.Name]
+		var worst, largest [core.MaxDerivative + 1]float64
+		around := make([][core.MaxDerivative + 1]float64, len(arguments))
+		for i, x := range arguments {
+			for _, y := range []float64{x, x - 0.125, x + 0.125} {
+				want := derivatives(reference(variable(y)))
+				for order := range worst {
+					v, _ := want[order].Float64()
+					around[i][order] = math.Max(around[i][order], math.Abs(v))
+					largest[order] = math.Max(largest[order], math.Abs(v))
+				}
+			}
+		}
+		for i, x := range arguments {
+			want := derivatives(reference(variable(x)))
+			for order := range worst {
+				got := []float64{x}
+				f.Apply(order, got, got)
+				miss, _ := new(big.Float).Sub(number(got[0]), want[order]).Float64()
+				worst[order] = math.Max(worst[order], math.Abs(miss)/math.Max(around[i][order], largest[order]/1024))
+			}
+		}
+		t.Logf("%-8s %.1e", factory.Name, worst)
+		for order, miss := range worst {
+			if !(miss <= 2e-15) {
+				t.Errorf("%s: derivative %d is off by %.1e", factory.Name, order, miss)
+			}
+		}
+	}
+}
+
 // BenchmarkValue gives the time of a value, compiled and from the plugin's own Go code in this process.
 func BenchmarkValue(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
