@@ -385,10 +385,7 @@ func (b *builder) fit(near, far float64, points, values []float64, zero float64)
 	p.c[0] += middle
 	miss = 0
 	for i, x := range points {
-		err := math.Abs(p.at(x) - values[i])
-		if !(err <= miss) { // also NaN
-			miss = err
-		}
+		miss = math.Max(miss, math.Abs(p.at(x)-values[i])) // stays NaN
 	}
 	return p, miss, noise, false
 }

@@ -206,6 +206,13 @@ func TestCallsThrough(t *testing.T) {
 	if f.Calls() != 2 {
 		t.Errorf("%d values asked of the activation, want 2", f.Calls())
 	}
+	// Overflow on one side does not spoil the other.
+	e := mustCompile(t, core.Facts{Left: core.Tail{Asymptotic: true, Rate: 1}}, functions{math.Exp, math.Exp, math.Exp, math.Exp})
+	for _, x := range []float64{-800, -30, 0, 1, 300, 709, 710, 1e300} {
+		if got, want := apply(e, 2, x)[0], math.Exp(x); got != want && !(math.Abs(got-want) <= 1e-15*want+1e-17) {
+			t.Errorf("exp(%g) = %g, want %g", x, got, want)
+		}
+	}
 	// Wrong facts are found out, not believed.
 	wrong := mustCompile(t, core.Facts{Left: core.Tail{Asymptotic: true, Intercept: -2}, Right: core.Tail{Asymptotic: true, Intercept: 1}}, tanh)
 	if got := apply(wrong, 0, -1e6, 1e6); got[0] != -1 || got[1] != 1 {
