@@ -223,7 +223,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	}
 	f.emit(directory, eventLine{Kind: "start", RunDir: directory.path})
 
-	result, err := identify.Run(ctx, identify.Problem{
+	result, err := runWithGrace(ctx, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: o.candidates, M0: f.m0, M1: f.m1, Domain: f.domain,
 		Solver: o.solver, SolverName: o.solverName,
 	}, identify.Settings{
@@ -270,6 +270,33 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 		return errNotIdentified
 	}
 	return nil
+}
+
+// grace is how long a run may take to notice that it was interrupted. Whoever pressed Ctrl-C wants the prompt back, and
+// nothing is lost: what was answered is in the journal.
+const grace = 5 * time.Second
+
+func runWithGrace(ctx context.Context, problem identify.Problem, settings identify.Settings) (*identify.Result, error) {
+	type outcome struct {
+		result *identify.Result
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := identify.Run(ctx, problem, settings)
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(grace):
+		return nil, ctx.Err()
+	}
 }
 
 // cut turns the error of an interrupted run into one plain sentence, and leaves others as they are.

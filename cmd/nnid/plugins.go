@@ -179,12 +179,13 @@ func newPluginsAdd(s *streams) *cobra.Command {
 func newPluginsCheck(s *streams) *cobra.Command {
 	c := &common{streams: s}
 	var pairs []string
+	var inputs int
 	command := &cobra.Command{
 		Use:   "check BINARY",
 		Short: "Run the conformance suite on a plugin, whatever language it is written in",
 		Long: `check starts a plugin, as an identification would, and tests every component against the contract of its kind:
 shapes, derivatives, symmetries, determinism, cancellation, errors. It prints a line a component, and every rule broken.
-A component with a required option that is not given is passed over.
+A component with a required option that is not given is passed over. An oracle is asked a few hundred queries.
 
 Exit status: 0 all components conform; 1 some do not, or the plugin does not start.`,
 		Example: `  nnid plugins check ./nnid-plugin-mine
@@ -195,15 +196,16 @@ Exit status: 0 all components conform; 1 some do not, or the plugin does not sta
 			if err != nil {
 				return err
 			}
-			return c.checkPlugin(command.Context(), args[0], options)
+			return c.checkPlugin(command.Context(), args[0], options, inputs)
 		},
 	}
 	command.Flags().StringArrayVar(&pairs, "option", nil, "option, K=V, for the components that have it; may be repeated")
+	command.Flags().IntVar(&inputs, "inputs", 0, "inputs of the model, for an oracle whose backend does not say")
 	c.register(command)
 	return command
 }
 
-func (c *common) checkPlugin(ctx context.Context, binary string, given core.Options) (err error) {
+func (c *common) checkPlugin(ctx context.Context, binary string, given core.Options, inputs int) (err error) {
 	if info, err := os.Stat(binary); err != nil {
 		return fault.New(fault.Usage, "the plugin %s cannot be read: %w", binary, pathCause(err))
 	} else if !info.Mode().IsRegular() {
@@ -245,7 +247,7 @@ func (c *common) checkPlugin(ctx context.Context, binary string, given core.Opti
 			fmt.Fprintf(c.streams.out, "%s skipped: give --option %s=...\n", title, missing)
 			continue
 		}
-		switch err := checkComponent(ctx, h, component.Kind, listing.Plugin+"/"+component.Name, options); {
+		switch err := checkComponent(ctx, h, component.Kind, listing.Plugin+"/"+component.Name, options, inputs); {
 		case ctx.Err() != nil:
 			return fault.New(fault.Internal, "interrupted before the checks were over")
 		case err != nil:
@@ -261,7 +263,7 @@ func (c *common) checkPlugin(ctx context.Context, binary string, given core.Opti
 	return nil
 }
 
-func checkComponent(ctx context.Context, h *host.Host, kind core.Kind, name string, options core.Options) error {
+func checkComponent(ctx context.Context, h *host.Host, kind core.Kind, name string, options core.Options, inputs int) error {
 	switch kind {
 	case core.KindActivation:
 		activation, err := h.Activation(ctx, name, options)
@@ -276,16 +278,16 @@ func checkComponent(ctx context.Context, h *host.Host, kind core.Kind, name stri
 		}
 		return plugintest.CheckSolver(ctx, solver)
 	case core.KindOracle:
-		return checkOracle(ctx, h, name, options)
+		return checkOracle(ctx, h, name, options, inputs)
 	}
 	return fault.New(fault.Plugin, "the kind %q is not known to this version of nnid", kind)
 }
 
-func checkOracle(ctx context.Context, h *host.Host, name string, options core.Options) (err error) {
+func checkOracle(ctx context.Context, h *host.Host, name string, options core.Options, inputs int) (err error) {
 	oracle, err := h.Oracle(ctx, name, options)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, oracle.Close)
-	return nil
+	return plugintest.CheckOracle(ctx, oracle, inputs)
 }

@@ -29,6 +29,7 @@ func isTerminal(w io.Writer) bool {
 type common struct {
 	streams    *streams
 	pluginPath []string
+	passEnv    []string
 	logLevel   string
 }
 
@@ -36,6 +37,7 @@ func (c *common) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringArrayVar(&c.pluginPath, "plugin-path", nil, "plugin binary, or folder of files nnid-plugin-NAME; may be repeated. "+
 		"Also searched: $NNID_PLUGIN_PATH and the user's plugin folder")
+	flags.StringArrayVar(&c.passEnv, "pass-env", nil, "name of an environment variable that plugins may see, NNID_* aside; may be repeated")
 	flags.StringVar(&c.logLevel, "log-level", "warn", "least severe log lines shown on stderr: trace, debug, info, warn, error or off")
 	complete(command, "log-level", cobra.FixedCompletions([]string{"trace", "debug", "info", "warn", "error", "off"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -48,7 +50,7 @@ func (c *common) host() (*host.Host, hclog.Logger, error) {
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: "nnid", Level: level, Output: c.streams.err, Color: hclog.AutoColor})
 	self := builtins()
-	return host.New(host.Settings{PluginPath: c.pluginPath, Self: &self, Logger: logger}), logger, nil
+	return host.New(host.Settings{PluginPath: c.pluginPath, PassEnv: c.passEnv, Self: &self, Logger: logger}), logger, nil
 }
 
 func newRoot(s *streams) *cobra.Command {
