@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/query"
 )
@@ -53,20 +54,20 @@ type Event struct {
 
 // Result is what result.json holds, and the network found.
 type Result struct {
-	Identified  bool        `json:"identified"`
-	Reason      string      `json:"reason"` // one sentence: why identified or why not
-	Queries     int64       `json:"queries"`
-	Parameters  int         `json:"parameters"`
-	M0          int         `json:"m0"`
-	M1          int         `json:"m1"`
-	Activation  string      `json:"activation"`
-	Recipe      string      `json:"recipe"`
-	Solver      string      `json:"solver"`
-	Validation  Validation  `json:"validation"`
-	Certificate any         `json:"certificate"`
-	Stages      []StageBill `json:"stages"`
-	Seconds     float64     `json:"seconds"`
-	Seed        uint64      `json:"seed"`
+	Identified  bool                 `json:"identified"`
+	Reason      string               `json:"reason"` // one sentence: why identified or why not
+	Queries     int64                `json:"queries"`
+	Parameters  int                  `json:"parameters"`
+	M0          int                  `json:"m0"`
+	M1          int                  `json:"m1"`
+	Activation  string               `json:"activation"`
+	Recipe      string               `json:"recipe"`
+	Solver      string               `json:"solver"`
+	Validation  Validation           `json:"validation"`
+	Certificate *certify.Certificate `json:"certificate"` // nil when no network could be fitted
+	Stages      []StageBill          `json:"stages"`
+	Seconds     float64              `json:"seconds"`
+	Seed        uint64               `json:"seed"`
 
 	Network *network.Network `json:"-"` // nil when nothing was found
 }

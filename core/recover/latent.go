@@ -81,6 +81,16 @@ func (l *Latent) Coordinates(x []float64) []float64 {
 	return v
 }
 
+// Across returns the part of x that no unit of the first layer sees (zero when m0 = d).
+func (l *Latent) Across(x []float64) []float64 {
+	m0, d := l.Rows.Dims()
+	seen := mat.NewVecDense(m0, nil)
+	seen.MulVec(l.Rows, mat.NewVecDense(d, x))
+	back := mat.NewVecDense(d, nil)
+	back.MulVec(l.inverse, seen)
+	return floats.SubTo(make([]float64, d), x, back.RawVector().Data)
+}
+
 // ask evaluates f at latent points.
 func (l *Latent) ask(ctx context.Context, oracle query.Asker, vs [][]float64) ([]float64, error) {
 	points := make([][]float64, len(vs))

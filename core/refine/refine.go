@@ -25,7 +25,9 @@ type Data struct {
 // Settings of the fit; the zero value is the default.
 type Settings struct {
 	Iterations int     // most iterations; default 60
-	Tolerance  float64 // stop when the sum of squares falls by less than this fraction twice in a row; default 1e-3
+	Tolerance  float64 // stop when the loss falls by less than this fraction twice in a row; default 1e-3.
+	// With Sigma given, a loss below one is noise: then less than a half ends the fit
+	Damping    float64 // first Levenberg-Marquardt parameter; default 1e-3. Smaller where the start is good.
 	// Free lists the parameters to fit, as indices into [Pack]'s vector; nil means all.
 	Free    []int
 	Observe func(iteration int, loss float64)
@@ -71,6 +73,9 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 	if settings.Tolerance == 0 {
 		settings.Tolerance = 1e-3
 	}
+	if settings.Damping == 0 {
+		settings.Damping = 1e-3
+	}
 	n := start.Clone()
 	p := Pack(n)
 	count := float64(len(data.Y))
@@ -85,7 +90,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 	gradient := make([]float64, len(free))
 	trial := n.Clone()
 	loss := Loss(n, g, h, data)
-	stats := Statistics{Damping: 1e-3}
+	stats := Statistics{Damping: settings.Damping}
 	slow := 0
 	for stats.Iterations < settings.Iterations && slow < 2 {
 		if err := ctx.Err(); err != nil {
@@ -105,9 +110,12 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 				}
 				Unpack(trial, next)
 				if l := Loss(trial, g, h, data); l < loss {
-					if loss-l < settings.Tolerance*loss {
+					switch {
+					case data.Sigma != nil && l < count && loss-l < loss/2:
+						slow = 2
+					case loss-l < settings.Tolerance*loss:
 						slow++
-					} else {
+					default:
 						slow = 0
 					}
 					p, loss, improved = next, l, true
@@ -185,17 +193,22 @@ func dampedStep(normal *mat.SymDense, gradient []float64, damping float64) ([]fl
 
 // Normal computes J^T J (its upper triangle) and J^T r, J the Jacobian of the residuals (over sigma) with respect to
 // the free parameters (indices into [Pack]'s vector, ascending).
+//
+// Rows at which at most one first-layer unit is alive, as those from far out are, have zeros for the weights of all
+// other units: they are gathered by unit and multiplied without those columns.
 func Normal(n *network.Network, g, h core.Function, data Data, free []int, normal *mat.SymDense, gradient []float64) {
 	raw := normal.RawSymmetric()
-	for i := range raw.Data {
-		raw.Data[i] = 0
-	}
-	for i := range gradient {
-		gradient[i] = 0
-	}
-	total, d := data.X.Dims()
+	clear(raw.Data)
+	clear(gradient)
+	m0, _ := n.Sizes()
+	d := n.Inputs()
+	total, _ := data.X.Dims()
 	parameters := n.Parameters()
 	jacobian := mat.NewDense(min(blockRows, total), parameters, nil)
+	pools := make([]*pool, m0)
+	for i := range pools {
+		pools[i] = newPool(free, i, m0, d)
+	}
 	for from := 0; from < total; from += blockRows {
 		to := min(from+blockRows, total)
 		block := Data{X: data.X.Slice(from, to, 0, d).(*mat.Dense), Y: data.Y[from:to]}
@@ -204,18 +217,97 @@ func Normal(n *network.Network, g, h core.Function, data Data, free []int, norma
 		}
 		j := jacobian.Slice(0, to-from, 0, parameters).(*mat.Dense)
 		r := Jacobian(n, g, h, block, j)
-		if len(free) < parameters {
-			for i := range to - from {
-				row := j.RawRowView(i)
-				for k, at := range free { // ascending: never overwrites what is still to be read
-					row[k] = row[at]
+		dense, residual := 0, make([]float64, 0, len(r))
+		for k := range to - from {
+			row := j.RawRowView(k)
+			if unit, single := alive(row[m0*d : m0*d+m0]); single {
+				pools[unit].add(row, r[k])
+				if pools[unit].full() {
+					pools[unit].flush(raw, gradient)
 				}
+				continue
 			}
-			j = j.Slice(0, to-from, 0, len(free)).(*mat.Dense)
+			// Rows and columns only ever move forward: nothing is overwritten that is still to be read.
+			target := j.RawRowView(dense)
+			for c, at := range free {
+				target[c] = row[at]
+			}
+			residual = append(residual, r[k])
+			dense++
 		}
-		accumulate(j.RawMatrix(), raw)
-		blas64.Gemv(blas.Trans, 1, j.RawMatrix(), blas64.Vector{N: len(r), Inc: 1, Data: r}, 1, blas64.Vector{N: len(gradient), Inc: 1, Data: gradient})
+		if dense > 0 {
+			kept := j.Slice(0, dense, 0, len(free)).(*mat.Dense).RawMatrix()
+			accumulate(kept, raw)
+			blas64.Gemv(blas.Trans, 1, kept, vector(residual), 1, vector(gradient))
+		}
 	}
+	for _, p := range pools {
+		p.flush(raw, gradient)
+	}
+}
+
+func vector(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1, Data: v} }
+
+// alive returns the unit with the largest |df/du|, and whether the others are zero to rounding beside it.
+func alive(slopes []float64) (unit int, single bool) {
+	var first, second float64
+	for i, v := range slopes {
+		switch v = math.Abs(v); {
+		case v > first:
+			first, second, unit = v, first, i
+		case v > second:
+			second = v
+		}
+	}
+	return unit, second <= 1e-17*first
+}
+
+// pool gathers rows of the Jacobian in which one unit's weights alone are not zero.
+type pool struct {
+	columns  []int // of the full Jacobian
+	places   []int // of the same parameters among the free ones
+	data     []float64
+	residual []float64
+}
+
+func newPool(free []int, unit, m0, d int) *pool {
+	p := &pool{}
+	for place, column := range free {
+		if column >= m0*d || column/d == unit {
+			p.columns = append(p.columns, column)
+			p.places = append(p.places, place)
+		}
+	}
+	return p
+}
+
+func (p *pool) add(row []float64, residual float64) {
+	for _, c := range p.columns {
+		p.data = append(p.data, row[c])
+	}
+	p.residual = append(p.residual, residual)
+}
+
+func (p *pool) full() bool { return len(p.residual) >= blockRows/4 }
+
+func (p *pool) flush(normal blas64.Symmetric, gradient []float64) {
+	rows, columns := len(p.residual), len(p.columns)
+	if rows == 0 {
+		return
+	}
+	j := blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: p.data}
+	square := make([]float64, columns*columns)
+	accumulate(j, blas64.Symmetric{Uplo: blas.Upper, N: columns, Stride: columns, Data: square})
+	slope := make([]float64, columns)
+	blas64.Gemv(blas.Trans, 1, j, vector(p.residual), 1, vector(slope))
+	for a, at := range p.places {
+		gradient[at] += slope[a]
+		into := normal.Data[at*normal.Stride:]
+		for b := a; b < columns; b++ {
+			into[p.places[b]] += square[a*columns+b]
+		}
+	}
+	p.data, p.residual = p.data[:0], p.residual[:0]
 }
 
 // accumulate adds J^T J to the upper triangle, tile by tile: gonum's Gemm runs in parallel, its Syrk does not.

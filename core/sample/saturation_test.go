@@ -68,8 +68,9 @@ func TestSaturate(t *testing.T) {
 				for i := range m0 {
 					a := n.First.Weight.RawRowView(i)
 					na := floats.Norm(a, 2)
-					c := math.Abs(floats.Dot(a, u.Direction)) / na
-					sin := math.Sqrt(math.Max(0, 1-c*c))
+					e := append([]float64(nil), u.Direction...)
+					floats.AddScaled(e, -math.Copysign(1/na, floats.Dot(a, u.Direction)), a)
+					sin := floats.Norm(e, 2)
 					if sin < best {
 						best, rate = sin, math.Abs(u.Decay/(k*na)-1)
 					}

@@ -142,4 +142,3 @@ func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, err
 	ok, err := s.decay(ctx, center, &u)
 	return u, ok, err
 }
-

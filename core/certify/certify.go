@@ -1,0 +1,140 @@
+// Package certify says how sure a found network is: from the answers and their noise alone, without the truth.
+package certify
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/refine"
+)
+
+// Certificate is the statistical part of a result: what the least squares problem at the solution says.
+type Certificate struct {
+	Rows   int     `json:"rows"`   // answers fitted
+	Excess float64 `json:"excess"` // root mean square residual over the answers' expected error: at most about 1
+	// Condition is the condition number of the Jacobian, columns scaled to length one. Infinite (-1) when it is singular
+	// to rounding.
+	Condition float64 `json:"condition"`
+	// ErrorBar is the largest of all that follow: standard deviations of units' parameters, relative to the norm of the
+	// unit's weights, from sigma^2 (J^T J)^{-1}.
+	ErrorBar   float64   `json:"error_bar"`
+	First      []float64 `json:"first"`
+	Second     []float64 `json:"second"`
+	Output     []float64 `json:"output"`
+	OutputBias float64   `json:"output_bias"`
+	// Undetermined names what the answers leave open; empty when everything is determined.
+	Undetermined []string `json:"undetermined"`
+}
+
+// open is the relative error bar from which a parameter counts as undetermined.
+const open = 0.05
+
+// At certifies the network n, fitted to data (whose Sigma must be set).
+func At(n *network.Network, g, h core.Function, data refine.Data) *Certificate {
+	m0, m1 := n.Sizes()
+	d := n.Inputs()
+	c := &Certificate{Rows: len(data.Y), Undetermined: []string{}}
+	c.Excess = math.Sqrt(refine.Loss(n, g, h, data) / float64(max(1, len(data.Y)-n.Parameters())))
+	variance, condition, ok := variances(n, g, h, data)
+	c.Condition = condition
+	if !ok {
+		c.Condition, c.ErrorBar = -1, 1
+		c.Undetermined = append(c.Undetermined, fmt.Sprintf("the %d answers do not determine all %d parameters: the Jacobian is singular to rounding", len(data.Y), n.Parameters()))
+		return c
+	}
+	// Errors larger than expected are counted in; smaller ones are not counted on.
+	scale := math.Max(1, c.Excess*c.Excess)
+	deviation := func(from, to int) float64 { return math.Sqrt(scale * floats.Sum(variance[from:to])) }
+	norm := func(row []float64) float64 { return math.Max(floats.Norm(row, 2), math.SmallestNonzeroFloat64) }
+	theta := m0 * d
+	b := theta + m0
+	tau := b + m0*m1
+	output := tau + m1
+	for i := range m0 {
+		e := math.Hypot(deviation(i*d, (i+1)*d), deviation(theta+i, theta+i+1)) / norm(n.First.Weight.RawRowView(i))
+		c.note(e, fmt.Sprintf("unit %d of the first layer", i))
+		c.First = append(c.First, e)
+	}
+	for l := range m1 {
+		e := math.Hypot(deviation(b+l*m0, b+(l+1)*m0), deviation(tau+l, tau+l+1)) / norm(n.Second.Weight.RawRowView(l))
+		c.note(e, fmt.Sprintf("unit %d of the second layer", l))
+		c.Second = append(c.Second, e)
+		o := deviation(output+l, output+l+1) / norm(n.Output[l:l+1])
+		c.note(o, fmt.Sprintf("output weight %d", l))
+		c.Output = append(c.Output, o)
+	}
+	c.OutputBias = deviation(output+m1, output+m1+1) / norm(n.Output)
+	c.note(c.OutputBias, "the output bias")
+	return c
+}
+
+func (c *Certificate) note(e float64, what string) {
+	c.ErrorBar = math.Max(c.ErrorBar, e)
+	if e > open {
+		c.Undetermined = append(c.Undetermined, fmt.Sprintf("%s (relative error bar %.1g)", what, e))
+	}
+}
+
+// variances returns the diagonal of (J^T J)^{-1} and the condition number of the scaled Jacobian; not ok when it is
+// singular to rounding.
+func variances(n *network.Network, g, h core.Function, data refine.Data) (variance []float64, condition float64, ok bool) {
+	p := n.Parameters()
+	free := make([]int, p)
+	for i := range free {
+		free[i] = i
+	}
+	normal := mat.NewSymDense(p, nil)
+	refine.Normal(n, g, h, data, free, normal, make([]float64, p))
+	scale := make([]float64, p)
+	for i := range scale {
+		if normal.At(i, i) <= 0 {
+			return nil, 0, false
+		}
+		scale[i] = 1 / math.Sqrt(normal.At(i, i))
+	}
+	for i := range p {
+		for j := i; j < p; j++ {
+			normal.SetSym(i, j, normal.At(i, j)*scale[i]*scale[j])
+		}
+	}
+	var cholesky mat.Cholesky
+	if !cholesky.Factorize(normal) {
+		return nil, 0, false
+	}
+	var inverse mat.SymDense
+	if err := cholesky.InverseTo(&inverse); err != nil {
+		if _, ill := err.(mat.Condition); !ill {
+			return nil, 0, false
+		}
+	}
+	variance = make([]float64, p)
+	for i := range variance {
+		variance[i] = inverse.At(i, i) * scale[i] * scale[i]
+	}
+	return variance, math.Sqrt(largest(normal) * largest(&inverse)), true
+}
+
+// largest returns the largest eigenvalue of the positive definite matrix, by power iteration, to a few per cent.
+func largest(m *mat.SymDense) float64 {
+	n := m.SymmetricDim()
+	v := mat.NewVecDense(n, nil)
+	for i := range n {
+		v.SetVec(i, 1+0.5*math.Sin(float64(i+1)))
+	}
+	value := 0.0
+	for range 30 {
+		var w mat.VecDense
+		w.MulVec(m, v)
+		value = mat.Norm(&w, 2)
+		if value == 0 {
+			return 0
+		}
+		v.ScaleVec(1/value, &w)
+	}
+	return value
+}
