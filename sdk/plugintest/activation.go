@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/nnid/nnid/core"
@@ -419,6 +420,7 @@ func checkConcurrency(ctx context.Context, activation core.Activation) error {
 	broken := make([]error, callers)
 	for k := range callers {
 		wait.Go(func() {
+			t := slices.Clone(t) // its own, so that an activation that changes arguments is blamed for that alone
 			for round := range 5 {
 				order := (k + round) % len(want)
 				v, err := values(ctx, activation, order, t)

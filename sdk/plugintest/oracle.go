@@ -271,6 +271,7 @@ func checkConcurrentQueries(ctx context.Context, oracle core.Oracle, info core.O
 	var wait sync.WaitGroup
 	for k := range callers {
 		wait.Go(func() {
+			x := mat.DenseCopyOf(x) // its own, so that an oracle that changes queries is blamed for that alone
 			for range 3 {
 				y, err := answer(ctx, oracle, info, x)
 				if err != nil {

@@ -64,7 +64,7 @@ var Factory = core.OracleFactory{
 			{Name: "timeout", Usage: "longest time for one request, such as 30s", Default: "60s"},
 			{Name: "retries", Usage: "repetitions of a request that the server could not take", Default: "4"},
 			{Name: "max-batch", Usage: "most rows of a query; 0 is no limit", Default: "0"},
-			{Name: "token-env", Usage: "name of the environment variable that holds a bearer token, if there is one", Default: "NNID_OIP_TOKEN"},
+			{Name: "token-env", Usage: "name of the environment variable that holds a bearer token, if there is one; a name that does not begin with NNID_ needs --pass-env too", Default: "NNID_OIP_TOKEN"},
 			{Name: "ca-file", Usage: "PEM file of the authorities to trust; the system's when empty"},
 		},
 	},
