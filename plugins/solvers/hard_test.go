@@ -79,6 +79,19 @@ func TestFewerThanDimensions(t *testing.T) {
 	}
 }
 
+// TestCrowded: m is close to the codimension of the rank-one matrices, beyond which every subspace holds some. False maxima
+// come close to 1 there.
+func TestCrowded(t *testing.T) {
+	for _, size := range [][2]int{{6, 12}, {6, 15}, {8, 24}} {
+		for seed := range uint64(5) {
+			planted := plugintest.NewSolverPlanted(plugintest.SolverRandomVectors(size[0], size[1], 1, seed), 0, seed)
+			if found, _, invented, _ := trial(t, open(t, "auto", nil), planted, 1e-9); found != size[1] || invented != 0 {
+				t.Errorf("d=%d, m=%d, seed %d: %d found, %d invented", size[0], size[1], seed, found, invented)
+			}
+		}
+	}
+}
+
 // TestStatistics: what is reported is consistent, and progress comes while it runs.
 func TestStatistics(t *testing.T) {
 	planted := plugintest.NewSolverPlanted(plugintest.SolverRandomVectors(12, 10, 1, 4), 0, 4)

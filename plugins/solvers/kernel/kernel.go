@@ -35,7 +35,7 @@ func Factory() core.SolverFactory {
 	return core.SolverFactory{
 		Component: core.Component{
 			Name:      "kernel",
-			Summary:   "kernel of the 2x2 minors and generalised eigenvectors, polished by Newton's method; no restarts; m up to about d^2/4 and 100",
+			Summary:   "kernel of the 2x2 minors and generalised eigenvectors, polished by Newton's method; no restarts; m up to about 0.4 d^2 and 100",
 			Reference: "De Lathauwer, SIAM J. Matrix Anal. Appl. 28 (2006) 642-666; Johnston, Lovitz, Vijayaraghavan: Computing linear sections of varieties, arXiv 2212.03851",
 			Options:   []core.Option{rankone.AcceptOption},
 		},

@@ -15,7 +15,7 @@ func Factory() core.SolverFactory {
 	return core.SolverFactory{
 		Component: core.Component{
 			Name:      "spm",
-			Summary:   "subspace power method with restarts away from what is known, polished by Newton's method; any m up to about d^2/4",
+			Summary:   "subspace power method with restarts away from what is known, polished by Newton's method; any m up to about d(d-1)/2",
 			Reference: "Kileel, Pereira: Subspace power method for symmetric tensor decomposition, arXiv 1912.04007; Kileel, Klock, Pereira: Landscape analysis of an improved power method for tensor decomposition, arXiv 2110.15821",
 			Options: []core.Option{
 				{Name: "starts", Usage: "most starts; 0 means twice the coupon collector's m (ln m + 5), and 20", Default: "0"},

@@ -48,8 +48,15 @@ func (a Acceptance) Largest(ascending []float64) float64 {
 	if len(ascending) == 0 {
 		return 0
 	}
-	return min(0.1, max(1e-3, 30*ascending[(len(ascending)-1)/4]))
+	return min(0.1, max(1e-3, adaptive*ascending[(len(ascending)-1)/4]))
 }
+
+const (
+	// adaptive times the lower quartile of the deficits is what noise explains.
+	adaptive = 30
+	// exact is a deficit that only rounding explains.
+	exact = 1e-12
+)
 
 // same is the distance below which two converged maxima are one: far above what Newton's method leaves, far below the
 // angle of any two vectors that double precision can tell apart in W.
@@ -138,14 +145,15 @@ func (c *Collector) Accepted() int { return len(c.accepted()) }
 // Maxima returns how many different maxima were found, accepted or not.
 func (c *Collector) Maxima() int { return len(c.maxima) }
 
-// Done reports whether the search may end: as many are accepted as W has dimensions, or as many as are wanted and all
-// of them without doubt. With noise the best ones are only known among all.
+// Done reports whether the search may end: as many maxima are accepted without doubt as W has dimensions, or as many as
+// are wanted if these are exact. With noise the best ones are only known among all. In doubt is a maximum whose deficit
+// stands out from the others': when m is close to the largest possible, false maxima come close to 1.
 func (c *Collector) Done() bool {
 	accepted := c.accepted()
-	if len(accepted) >= c.space.M {
-		return true
+	if m := c.space.M; len(accepted) >= m {
+		return accepted[m-1].deficit <= max(exact, adaptive*accepted[(m-1)/4].deficit)
 	}
-	return c.count > 0 && len(accepted) >= c.count && accepted[c.count-1].deficit < 1e-12
+	return c.count > 0 && len(accepted) >= c.count && accepted[c.count-1].deficit < exact
 }
 
 func (c *Collector) accepted() []maximum {
