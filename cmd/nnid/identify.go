@@ -254,7 +254,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	switch {
 	case interrupted(ctx, err):
 		return f.cut(ctx, err, fmt.Sprintf("interrupted after %s; every answer is kept in %s: repeat the command to go on",
-			plural(session.Answered(), "answered query"), journal.Path()))
+			plural(session.Answered(), "answer"), journal.Path()))
 	case fault.Is(err, fault.Budget):
 		if !f.quiet {
 			fmt.Fprintf(f.streams.err, "nnid: %v\n", err)

@@ -126,3 +126,12 @@ func nnid(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	}
 	return status, out.String(), errs.String()
 }
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

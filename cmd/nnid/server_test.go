@@ -28,7 +28,7 @@ import (
 //	float32       datatype FP32
 //	secret        wants the header Authorization: Bearer open-sesame
 //	flaky         answers 503 to every third request
-//	slow          takes 100 ms a request
+//	slow          takes 20 ms a request
 //	nan           answers NaN to every row whose first coordinate is above 1
 //	shape         answers one row too few
 //	garbage       answers a page in HTML
@@ -42,6 +42,7 @@ type modelServer struct {
 	mu       sync.Mutex
 	asked    map[string]int64
 	requests map[string]int
+	seen     map[string]map[string]int // how often each row was answered
 }
 
 var modelNames = []string{"good", "float32", "secret", "flaky", "slow", "nan", "shape", "garbage", "refuses", "stringy"}
@@ -52,7 +53,7 @@ func startModelServer(t *testing.T) *modelServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &modelServer{net: net, asked: map[string]int64{}, requests: map[string]int{}}
+	s := &modelServer{net: net, asked: map[string]int64{}, requests: map[string]int{}, seen: map[string]map[string]int{}}
 	for _, factory := range activations.All() {
 		if factory.Name != net.First.Activation {
 			continue
@@ -77,6 +78,16 @@ func (s *modelServer) rows(model string) int64 {
 	n := s.asked[model]
 	s.asked[model] = 0
 	return n
+}
+
+// answered returns how many rows the model answered in all, and how many of them it had answered before.
+func (s *modelServer) answered(model string) (rows, again int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.seen[model] {
+		rows, again = rows+n, again+n-1
+	}
+	return rows, again
 }
 
 type tensor struct {
@@ -149,7 +160,7 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case model == "slow":
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		case <-r.Context().Done():
 			return
 		}
@@ -163,6 +174,12 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rows, _ := x.Dims()
 	s.mu.Lock()
 	s.asked[model] += int64(rows)
+	if s.seen[model] == nil {
+		s.seen[model] = map[string]int{}
+	}
+	for i := range rows {
+		s.seen[model][fmt.Sprint(x.RawRowView(i))]++
+	}
 	s.mu.Unlock()
 	texts := make([]string, 0, rows)
 	for i, v := range y {
