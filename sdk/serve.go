@@ -64,7 +64,7 @@ func byHand(p Plugin, argument string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "This is %s %s, a plugin for nnid: it is not run by hand. Put it into nnid's plugin folder, or name it with\n"+
-		"nnid's flag --plugin; \"nnid plugins list\" then shows what it offers. With the argument %q it prints that itself.\n",
+		"nnid's flag --plugin-path; \"nnid plugins list\" then shows what it offers. With the argument %q it prints that itself.\n",
 		p.Name, p.Version, describeArgument)
 	return 1
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -650,6 +652,72 @@ func TestNoOrphans(t *testing.T) {
 			}
 			_ = os.RemoveAll(sockets) // the next host would, but only when it is old
 		})
+	}
+}
+
+// Where the kernel does not end a plugin with its host, the SDK does: when the lifeline is cut, or the parent is another.
+func TestLifeline(t *testing.T) {
+	path := filepath.Join(folder(t, "decent"), "nnid-plugin-decent")
+	start := func(variables ...string) (*exec.Cmd, *os.File) {
+		end, lifeline, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(path)
+		cmd.Env = append(append(os.Environ(), sdkhost.CookieKey+"="+sdkhost.CookieValue, "PLUGIN_PROTOCOL_VERSIONS=1"), variables...)
+		cmd.ExtraFiles = []*os.File{end}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_ = end.Close() // the child has its own
+		if !bufio.NewScanner(stdout).Scan() && !strings.Contains(strings.Join(variables, ""), "=1") {
+			t.Fatal("no handshake")
+		}
+		return cmd, lifeline
+	}
+	ended := func(cmd *exec.Cmd) {
+		t.Helper()
+		timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+		_ = cmd.Wait() // the state says it
+		if cmd.ProcessState.ExitCode() != 3 {
+			t.Errorf("it %s", exit(cmd.ProcessState))
+		}
+	}
+	cmd, lifeline := start(sdkhost.LifelineVariable + "=3")
+	if !alive(cmd.Process.Pid) {
+		t.Fatal("it ended with the lifeline whole")
+	}
+	if err := lifeline.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ended(cmd)
+
+	cmd, lifeline = start(sdkhost.ParentVariable + "=1") // whose child it is not
+	defer lifeline.Close()
+	ended(cmd)
+}
+
+// A plugin that can't say goodbye is killed.
+func TestStopTimeout(t *testing.T) {
+	h := newHost(t, folder(t, "decent"), func(s *Settings) { s.StopTimeout = 300 * time.Millisecond })
+	if _, err := h.Activation(testContext(t), "tanh", nil); err != nil {
+		t.Fatal(err)
+	}
+	pid := h.pids(t)[0]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second || alive(pid) {
+		t.Errorf("closing took %v; alive: %v", took, alive(pid))
 	}
 }
 

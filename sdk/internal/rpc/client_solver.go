@@ -140,12 +140,14 @@ func checkColumns(rows, cols int, data []float64) error {
 	if k := wire.Finite(data); k >= 0 {
 		return fmt.Errorf("entry (%d, %d) of the vectors is %g", k/cols, k%cols, data[k])
 	}
-	for j := range cols {
-		norm := 0.0
-		for i := range rows {
-			norm = math.Hypot(norm, data[i*cols+j])
+	squares := make([]float64, cols)
+	for i := range rows {
+		for j, v := range data[i*cols : (i+1)*cols] {
+			squares[j] += v * v // an overflow is no unit vector either
 		}
-		if math.Abs(norm-1) > unitTolerance {
+	}
+	for j, square := range squares {
+		if norm := math.Sqrt(square); !(math.Abs(norm-1) <= unitTolerance) {
 			return fmt.Errorf("vector %d has length %g; it must have length 1", j, norm)
 		}
 	}
