@@ -36,6 +36,7 @@ type candidate struct {
 	path   string
 	name   string // by its file name
 	origin Origin
+	file   bool // named by the user itself, not found in a folder
 
 	once  sync.Mutex // held while the plugin is looked at
 	known *Listing
@@ -91,7 +92,7 @@ func (h *Host) candidates() ([]*candidate, error) {
 			return nil, fault.New(fault.Usage, "the plugin path %q: %w", given, err)
 		}
 		if !info.IsDir() {
-			found = append(found, &candidate{path: path, name: pluginName(path), origin: OriginExplicit})
+			found = append(found, &candidate{path: path, name: pluginName(path), origin: OriginExplicit, file: true})
 			continue
 		}
 		inside := scan(path, OriginExplicit)
@@ -355,9 +356,10 @@ func (h *Host) find(ctx context.Context, kind core.Kind, name string) (choice, e
 				return choice{}, err
 			}
 			if listing.Err != nil {
-				if origin == OriginExplicit {
+				if c.file {
 					return choice{}, listing.Err
 				}
+				h.warn(listing.Path, "a plugin can't be used", "path", listing.Path, "error", listing.Err.Error())
 				broken = append(broken, listing.Err.Error())
 				continue
 			}

@@ -181,7 +181,10 @@ func (h *Host) process(ctx context.Context, listing *Listing, kind core.Kind) (*
 		s.process.stop()
 		s.process = nil
 	}
-	folder, err := h.prepare(listing)
+	if !listing.Verified {
+		h.warn(listing.Path, "running a plugin that is not verified; if you trust it, run: nnid plugins add "+listing.Path, "plugin", listing.Plugin, "path", listing.Path)
+	}
+	folder, err := h.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +207,8 @@ func (h *Host) process(ctx context.Context, listing *Listing, kind core.Kind) (*
 
 func errClosed() error { return fault.New(fault.Plugin, "the plugin host is closed") }
 
-// prepare makes the socket folder and warns of plugins that nobody has verified.
-func (h *Host) prepare(listing *Listing) (folder string, err error) {
+// prepare makes the socket folder.
+func (h *Host) prepare() (folder string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -216,11 +219,17 @@ func (h *Host) prepare(listing *Listing) (folder string, err error) {
 			return "", err
 		}
 	}
-	if !listing.Verified && !h.warned[listing.Path] {
-		h.warned[listing.Path] = true
-		h.settings.Logger.Warn("running a plugin that is not verified; if you trust it, run: nnid plugins add "+listing.Path, "plugin", listing.Plugin, "path", listing.Path)
-	}
 	return h.sockets.path, nil
+}
+
+// warn logs a warning about a plugin, once.
+func (h *Host) warn(path, message string, fields ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.warned[path+message] {
+		h.warned[path+message] = true
+		h.settings.Logger.Warn(message, fields...)
+	}
 }
 
 // Close stops every plugin process and waits for its end. It may be called more than once; nothing can be opened after it.

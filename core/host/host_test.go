@@ -244,6 +244,17 @@ func TestPrecedence(t *testing.T) {
 		}
 	}
 
+	// A broken plugin that the user names is an error; one in a folder keeps nobody from using the others.
+	mixed := folder(t, "decent", "older")
+	h = newHost(t, t.TempDir(), func(s *Settings) { s.PluginPath = []string{mixed} })
+	if _, err := h.Activation(ctx, "tanh", nil); err != nil {
+		t.Error(err)
+	}
+	h = newHost(t, mixed, func(s *Settings) { s.PluginPath = []string{filepath.Join(mixed, "nnid-plugin-older")} })
+	if _, err := h.Activation(ctx, "tanh", nil); !fault.Is(err, fault.Plugin) {
+		t.Error(err)
+	}
+
 	h = newHost(t, search, func(s *Settings) { s.PluginPath = []string{"/does/not/exist"} })
 	if _, err := h.Activation(ctx, "tanh", nil); !fault.Is(err, fault.Usage) {
 		t.Error(err)

@@ -315,8 +315,16 @@ func (p *process) supervise(health grpc_health_v1.HealthClient) {
 	}
 }
 
+// watch returns a timer for the silence in a call.
+func (p *process) watch(method string) *time.Timer {
+	return time.AfterFunc(p.settings.CallTimeout, func() { p.silent(method) })
+}
+
 // silent is what happens when a call has brought no sign of life for too long.
 func (p *process) silent(method string) {
+	if p.attached != nil {
+		return // somebody may be looking at it in a debugger
+	}
 	p.condemn(fault.New(fault.Plugin, "plugin %q (%s) gave no sign of life for %v in the call %s, and was stopped; raise the call timeout if it may take that long%s",
 		p.plugin, p.path, p.settings.CallTimeout, strings.TrimPrefix(method, service), p.words()))
 }
@@ -376,8 +384,7 @@ func (p *process) unary(ctx context.Context, method string, request, reply any, 
 	}
 	p.calls.Add(1)
 	defer p.calls.Add(-1)
-	timer := time.AfterFunc(p.settings.CallTimeout, func() { p.silent(method) })
-	defer timer.Stop()
+	defer p.watch(method).Stop()
 	return p.translate(ctx, invoke(ctx, method, request, reply, conn, options...))
 }
 
@@ -394,7 +401,7 @@ func (p *process) stream(ctx context.Context, description *grpc.StreamDesc, conn
 		return nil, p.translate(ctx, err)
 	}
 	p.calls.Add(1)
-	s := &supervisedStream{ClientStream: inner, process: p, ctx: ctx, timer: time.AfterFunc(p.settings.CallTimeout, func() { p.silent(method) })}
+	s := &supervisedStream{ClientStream: inner, process: p, ctx: ctx, timer: p.watch(method)}
 	// The context of every call ends with the call (sdk/internal/rpc sees to that), and so does the supervision.
 	context.AfterFunc(ctx, s.end)
 	return s, nil
