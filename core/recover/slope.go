@@ -62,7 +62,12 @@ func fitSlope(h core.Function, q, slope []float64) (scale, shift, weight float64
 			}
 		}
 		ds, dc := stepScale, stepCentre
-		for ds > 1e-10 {
+		// With an activation that is not the hidden one the residual may creep downhill for ever, towards scale 0: the
+		// search is cut off long after any that converges.
+		for range 2000 {
+			if ds <= 1e-10 {
+				break
+			}
 			improved := false
 			for _, move := range [][2]float64{{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {1, -1}, {-1, 1}, {-1, -1}} {
 				n := candidate{0, c.logScale + move[0]*ds, c.centre + move[1]*dc}
