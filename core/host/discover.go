@@ -75,6 +75,9 @@ func searchPath() []string {
 func (h *Host) candidates() ([]*candidate, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.wrong != nil {
+		return nil, h.wrong
+	}
 	if h.found != nil {
 		return h.found, nil
 	}
@@ -239,7 +242,7 @@ func (h *Host) describe(ctx context.Context, path string, description *sdk.Descr
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case limited.Err() != nil:
-		return fault.New(fault.Plugin, "the plugin %s did not describe itself within %v%s", path, h.settings.StartTimeout, words)
+		return fault.New(fault.Plugin, "the plugin %s did not describe itself within %v (%s sets the limit)%s", path, h.settings.StartTimeout, StartTimeoutVariable, words)
 	case cmd.ProcessState == nil:
 		return startError(path, err)
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):

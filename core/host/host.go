@@ -43,15 +43,22 @@ type Settings struct {
 	// Logger receives the plugins' log lines, each under its plugin's name. By default nothing is logged.
 	Logger hclog.Logger
 
-	StartTimeout time.Duration // from launch to handshake, and for "describe"; 30 s
-	CallTimeout  time.Duration // longest silence of a plugin within one call; 10 min
+	StartTimeout time.Duration // from launch to handshake, and for "describe"; $NNID_START_TIMEOUT, or 30 s
+	CallTimeout  time.Duration // longest silence of a plugin within one call; $NNID_CALL_TIMEOUT, or 10 min
 	PingTimeout  time.Duration // longest time for a plugin in a call to answer a health check; 30 s
 	StopTimeout  time.Duration // from the request to stop until the process is killed; 3 s
 }
 
+// The variables that set the time limits which depend on the plugin at hand, as in NNID_CALL_TIMEOUT=30m.
+const (
+	StartTimeoutVariable = "NNID_START_TIMEOUT"
+	CallTimeoutVariable  = "NNID_CALL_TIMEOUT"
+)
+
 // Host finds, verifies, launches and supervises plugins. Its methods are safe for concurrent calls.
 type Host struct {
 	settings Settings
+	wrong    error // what is wrong with the settings from the environment
 
 	mu        sync.Mutex
 	found     []*candidate
@@ -91,20 +98,31 @@ func New(settings Settings) *Host {
 	if settings.Logger == nil {
 		settings.Logger = hclog.NewNullLogger()
 	}
+	var wrong error
 	for _, d := range []struct {
-		value   *time.Duration
-		without time.Duration
+		value    *time.Duration
+		variable string
+		without  time.Duration
 	}{
-		{&settings.StartTimeout, 30 * time.Second},
-		{&settings.CallTimeout, 10 * time.Minute},
-		{&settings.PingTimeout, 30 * time.Second},
-		{&settings.StopTimeout, 3 * time.Second},
+		{&settings.StartTimeout, StartTimeoutVariable, 30 * time.Second},
+		{&settings.CallTimeout, CallTimeoutVariable, 10 * time.Minute},
+		{&settings.PingTimeout, "", 30 * time.Second},
+		{&settings.StopTimeout, "", 3 * time.Second},
 	} {
-		if *d.value <= 0 {
-			*d.value = d.without
+		if *d.value > 0 {
+			continue
+		}
+		*d.value = d.without
+		if text := os.Getenv(d.variable); d.variable != "" && text != "" {
+			value, err := time.ParseDuration(text)
+			if err != nil || value <= 0 {
+				wrong = fault.New(fault.Usage, "the variable %s is %q; it must be a time such as 90s or 30m", d.variable, text)
+				continue
+			}
+			*d.value = value
 		}
 	}
-	h := &Host{settings: settings, processes: map[processKey]*slot{}, warned: map[string]bool{}}
+	h := &Host{settings: settings, wrong: wrong, processes: map[processKey]*slot{}, warned: map[string]bool{}}
 	h.life, h.end = context.WithCancel(context.Background())
 	return h
 }

@@ -261,6 +261,17 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestTimeLimits(t *testing.T) {
+	t.Setenv(CallTimeoutVariable, "30m")
+	if got := New(Settings{StartTimeout: time.Second}).settings; got.CallTimeout != 30*time.Minute || got.StartTimeout != time.Second {
+		t.Errorf("%v, %v", got.CallTimeout, got.StartTimeout)
+	}
+	t.Setenv(CallTimeoutVariable, "30")
+	if _, err := newHost(t, t.TempDir()).List(testContext(t)); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), CallTimeoutVariable) {
+		t.Error(err)
+	}
+}
+
 func TestSearchPath(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", "/data")
 	t.Setenv(PathVariable, strings.Join([]string{"/a", "", ".", "relative", "/b/"}, string(os.PathListSeparator)))

@@ -199,7 +199,7 @@ func (p *process) introduce(ctx context.Context, listing *Listing, kind core.Kin
 	description, err := sdkhost.Describe(limited, p.rpc)
 	if err != nil {
 		if ctx.Err() == nil && limited.Err() != nil {
-			return fault.New(fault.Plugin, "plugin %q (%s) shook hands and then did not describe itself within %v%s", p.plugin, p.path, p.settings.StartTimeout, p.words())
+			return fault.New(fault.Plugin, "plugin %q (%s) shook hands and then did not describe itself within %v (%s sets the limit)%s", p.plugin, p.path, p.settings.StartTimeout, StartTimeoutVariable, p.words())
 		}
 		return err
 	}
@@ -241,7 +241,7 @@ func (p *process) startFailure(err error, listing *Listing) error {
 	case !hasLine && ended && r.diedByItself():
 		return fault.New(fault.Plugin, "plugin %q (%s) %s before the handshake%s", p.plugin, p.path, exit(r.cmd.ProcessState), p.words())
 	case !hasLine:
-		return fault.New(fault.Plugin, "plugin %q (%s) did not complete the handshake within %v and was stopped%s", p.plugin, p.path, p.settings.StartTimeout, p.words())
+		return fault.New(fault.Plugin, "plugin %q (%s) did not complete the handshake within %v and was stopped (%s sets the limit)%s", p.plugin, p.path, p.settings.StartTimeout, StartTimeoutVariable, p.words())
 	case len(fields) < 4 || numberErr != nil:
 		if len(line) > 100 {
 			line = line[:100] + "..."
@@ -325,8 +325,8 @@ func (p *process) silent(method string) {
 	if p.attached != nil {
 		return // somebody may be looking at it in a debugger
 	}
-	p.condemn(fault.New(fault.Plugin, "plugin %q (%s) gave no sign of life for %v in the call %s, and was stopped; raise the call timeout if it may take that long%s",
-		p.plugin, p.path, p.settings.CallTimeout, strings.TrimPrefix(method, service), p.words()))
+	p.condemn(fault.New(fault.Plugin, "plugin %q (%s) gave no sign of life for %v in the call %s, and was stopped (%s sets the limit)%s",
+		p.plugin, p.path, p.settings.CallTimeout, strings.TrimPrefix(method, service), CallTimeoutVariable, p.words()))
 }
 
 // gone returns the reason why calls can't succeed any more, and nil if they can.
