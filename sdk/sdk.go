@@ -39,9 +39,7 @@ func (p Plugin) Check() error {
 // Describe returns what the plugin says of itself.
 func (p Plugin) Describe() Description {
 	description := Description{Plugin: p.Name, Version: p.Version, SDK: "go " + Version, Protocols: []int{Protocol}}
-	for _, c := range rpc.Plugin(p).Components() {
-		description.Components = append(description.Components, Component(c))
-	}
+	description.Components = rpc.Plugin(p).Components()
 	return description
 }
 

@@ -196,7 +196,7 @@ func verify(listing *Listing) error {
 func (p *process) introduce(ctx context.Context, listing *Listing, kind core.Kind) error {
 	limited, cancel := context.WithTimeout(ctx, p.settings.StartTimeout)
 	defer cancel()
-	description, err := sdkhost.Describe(limited, p.rpc)
+	description, err := p.rpc.Describe(limited)
 	if err != nil {
 		if ctx.Err() == nil && limited.Err() != nil {
 			return fault.New(fault.Plugin, "plugin %q (%s) shook hands and then did not describe itself within %v (%s sets the limit)%s", p.plugin, p.path, p.settings.StartTimeout, StartTimeoutVariable, p.words())

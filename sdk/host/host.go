@@ -77,15 +77,6 @@ func NewClient(conn grpc.ClientConnInterface, plugin string) *Client {
 	return rpc.NewClient(conn, plugin)
 }
 
-// Describe asks a plugin what it is.
-func Describe(ctx context.Context, client *Client) (sdk.Description, error) {
-	plugin, version, built, protocol, components, err := client.Describe(ctx)
-	if err != nil {
-		return sdk.Description{}, err
-	}
-	return sdk.Description{Plugin: plugin, Version: version, SDK: built, Protocols: []int{protocol}, Components: components}, nil
-}
-
 // CheckDescription returns an error if the description breaks the rules for names.
 func CheckDescription(d sdk.Description) error { return rpc.CheckComponents(d.Plugin, d.Components) }
 

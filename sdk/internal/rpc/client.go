@@ -95,22 +95,25 @@ func sendError[T any](err error, recv func() (T, error)) error {
 }
 
 // Describe asks the plugin what it is.
-func (c *Client) Describe(ctx context.Context) (plugin, version, sdk string, protocol int, components []Component, err error) {
+func (c *Client) Describe(ctx context.Context) (Description, error) {
 	response, err := nnidv1.NewMetaClient(c.conn).Describe(ctx, &nnidv1.DescribeRequest{})
 	if err != nil {
-		return "", "", "", 0, nil, component{Client: c, kind: "service", name: "meta"}.fail(ctx, err)
+		return Description{}, component{Client: c, kind: "service", name: "meta"}.fail(ctx, err)
+	}
+	d := Description{
+		Plugin: response.GetPlugin(), Version: response.GetVersion(), SDK: response.GetSdkVersion(), Protocols: []int{int(response.GetProtocol())},
 	}
 	for _, message := range response.GetComponents() {
 		kind, described := wire.FromComponent(message)
 		switch kind {
 		case core.KindActivation, core.KindSolver, core.KindOracle:
-			components = append(components, Component{kind, described})
+			d.Components = append(d.Components, Component{kind, described})
 		}
 	}
-	if err := CheckComponents(c.plugin, components); err != nil {
-		return "", "", "", 0, nil, fault.New(fault.Plugin, "plugin %q describes itself wrongly: %w", c.plugin, err)
+	if err := CheckComponents(c.plugin, d.Components); err != nil {
+		return Description{}, fault.New(fault.Plugin, "plugin %q describes itself wrongly: %w", c.plugin, err)
 	}
-	return response.GetPlugin(), response.GetVersion(), response.GetSdkVersion(), int(response.GetProtocol()), components, nil
+	return d, nil
 }
 
 func openRequest(name string, options core.Options) *nnidv1.OpenRequest {

@@ -153,7 +153,7 @@ func TestMissingService(t *testing.T) {
 	if !fault.Is(err, fault.Plugin) || !strings.Contains(err.Error(), "build it again") {
 		t.Error(err)
 	}
-	if _, _, _, _, _, err := client.Describe(testContext(t)); !fault.Is(err, fault.Plugin) {
+	if _, err := client.Describe(testContext(t)); !fault.Is(err, fault.Plugin) {
 		t.Error(err)
 	}
 }
