@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binary is the real command, built once: tests run it with real plugin processes.
-var binary string
+// binary is the real command, and oddPlugin a third party's plugin, built once: tests run real processes.
+var binary, oddPlugin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -32,11 +32,14 @@ func TestMain(m *testing.M) {
 		if raceEnabled {
 			args = append(args, "-race")
 		}
-		build := exec.Command("go", append(args, ".")...)
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "the command does not build:", err)
-			return 1
+		oddPlugin = filepath.Join(folder, "nnid-plugin-odd")
+		for _, args := range [][]string{append(args, "."), {"build", "-o", oddPlugin, "./testdata/plugin"}} {
+			build := exec.Command("go", args...)
+			build.Stderr = os.Stderr
+			if err := build.Run(); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", build, err)
+				return 1
+			}
 		}
 		return m.Run()
 	}())
@@ -62,6 +65,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("NETWORKS", networks)
 			env.Setenv("SERVER", server.URL)
+			env.Setenv("ODD", oddPlugin)
 			env.Setenv("NNID_PLUGIN_PATH", "")
 			return nil
 		},
