@@ -27,7 +27,7 @@ type Settings struct {
 	Iterations int     // most iterations; default 60
 	Tolerance  float64 // stop when the loss falls by less than this fraction twice in a row; default 1e-3.
 	// With Sigma given, a loss below one is noise: then less than a half ends the fit
-	Damping    float64 // first Levenberg-Marquardt parameter; default 1e-3. Smaller where the start is good.
+	Damping float64 // first Levenberg-Marquardt parameter; default 1e-3. Smaller where the start is good.
 	// Free lists the parameters to fit, as indices into [Pack]'s vector; nil means all.
 	Free    []int
 	Observe func(iteration int, loss float64)
