@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -223,7 +224,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	}
 	f.emit(directory, eventLine{Kind: "start", RunDir: directory.path})
 
-	result, err := runWithGrace(ctx, identify.Problem{
+	result, err := runWithGrace(ctx, logger, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: o.candidates, M0: f.m0, M1: f.m1, Domain: f.domain,
 		Solver: o.solver, SolverName: o.solverName,
 	}, identify.Settings{
@@ -276,13 +277,20 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 // nothing is lost: what was answered is in the journal.
 const grace = 5 * time.Second
 
-func runWithGrace(ctx context.Context, problem identify.Problem, settings identify.Settings) (*identify.Result, error) {
+func runWithGrace(ctx context.Context, logger hclog.Logger, problem identify.Problem, settings identify.Settings) (*identify.Result, error) {
 	type outcome struct {
 		result *identify.Result
 		err    error
 	}
 	done := make(chan outcome, 1)
 	go func() {
+		// A defect of the pipeline must not take the plugins' shutdown and the word on the journal with it.
+		defer func() {
+			if p := recover(); p != nil {
+				logger.Error("panic", "value", p, "stack", string(debug.Stack()))
+				done <- outcome{nil, fault.New(fault.Internal, "the pipeline panicked (%v): a defect of nnid, please report it with the stack above", p)}
+			}
+		}()
 		result, err := identify.Run(ctx, problem, settings)
 		done <- outcome{result, err}
 	}()
