@@ -100,7 +100,7 @@ func checkFacts(_ context.Context, activation core.Activation) error {
 		return fmt.Errorf("the symmetry is %d; it is none (0), point (1) or even (2)", facts.Symmetry)
 	}
 	if facts != activation.Facts() {
-		return errors.New("Facts answers differently the second time; facts do not change over the life of an activation")
+		return errors.New("the second call of Facts answers differently; facts do not change over the life of an activation")
 	}
 	return nil
 }
@@ -177,9 +177,8 @@ func checkFinite(ctx context.Context, activation core.Activation) error {
 	for e := -20; e <= 300; e += 4 {
 		t = append(t, math.Pow(10, float64(e)))
 	}
-	for _, x := range []float64{19, 37, 88, 89, 354, 355, 709, 710, 745, 746, 1.3e154, 1.4e154, math.MaxFloat64} {
-		t = append(t, x) // where exp, its square and a square over- or underflow
-	}
+	// Where exp, its square and a square over- or underflow.
+	t = append(t, 19, 37, 88, 89, 354, 355, 709, 710, 745, 746, 1.3e154, 1.4e154, math.MaxFloat64)
 	for _, x := range t[:len(t):len(t)] {
 		t = append(t, -x)
 	}

@@ -76,15 +76,15 @@ func oracleInfo(ctx context.Context, oracle core.Oracle) (core.OracleInfo, error
 	again, err := oracle.Info(ctx)
 	switch {
 	case err != nil:
-		return info, fmt.Errorf("Info fails the second time: %w", err)
+		return info, fmt.Errorf("the second call of Info fails: %w", err)
 	case info != again:
-		return info, fmt.Errorf("Info answers %+v, then %+v; it must not change", info, again)
+		return info, fmt.Errorf("what Info answers must not change; it was %+v, then %+v", info, again)
 	case info.Inputs < 0 || info.Outputs < 0 || info.MaxBatch < 0:
-		return info, fmt.Errorf("Info answers %+v; a number that is not known is 0", info)
+		return info, fmt.Errorf("a number that Info does not know must be 0; it answers %+v", info)
 	case info.DType != "" && info.DType != core.FP64 && info.DType != core.FP32:
 		return info, fmt.Errorf("the dtype is %q; it is FP64, FP32, or empty when not known", info.DType)
 	case info.Model == "":
-		return info, errors.New("Model is empty; it must identify the model, so that paid answers of two models are never mixed up")
+		return info, errors.New("the field Model is empty; it must identify the model, so that paid answers of two models are never mixed up")
 	}
 	return info, nil
 }

@@ -155,7 +155,7 @@ func TestConformance(t *testing.T) {
 func TestValuesRoundTrip(t *testing.T) {
 	o := connect(t, start(t, &server{}))
 	// Numbers that a lossy printer would change.
-	x := mat.NewDense(3, 3, []float64{0.1, 1.0 / 3, 5e-324, math.Nextafter(1, 2), 0x1p-1022, -1e300, 1e21, -0.0, 123456789.123456789})
+	x := mat.NewDense(3, 3, []float64{0.1, 1.0 / 3, 5e-324, math.Nextafter(1, 2), 0x1p-1022, -1e300, 1e21, math.Copysign(0, -1), 123456789.123456789})
 	y, err := o.Query(t.Context(), x)
 	if err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestFaults(t *testing.T) {
 		`status 503`:                {&server{before: status(503, "")}, nil},
 		"even one row is too large": {&server{before: status(413, "")}, nil},
 		"it redirects to http": {&server{before: func(w http.ResponseWriter, r *http.Request, _ int64) bool {
-			http.Redirect(w, r, "/login", 302)
+			http.Redirect(w, r, "/login", http.StatusFound)
 			return true
 		}}, nil},
 		"its metadata is not the JSON":         {&server{metadata: "<html>"}, nil},
