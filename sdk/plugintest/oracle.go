@@ -80,7 +80,7 @@ func oracleInfo(ctx context.Context, oracle core.Oracle) (core.OracleInfo, error
 	case info != again:
 		return info, fmt.Errorf("what Info answers must not change; it was %+v, then %+v", info, again)
 	case info.Inputs < 0 || info.Outputs < 0 || info.MaxBatch < 0:
-		return info, fmt.Errorf("a number that Info does not know must be 0; it answers %+v", info)
+		return info, fmt.Errorf("a number that is not known is 0; Info answers %+v", info)
 	case info.DType != "" && info.DType != core.FP64 && info.DType != core.FP32:
 		return info, fmt.Errorf("the dtype is %q; it is FP64, FP32, or empty when not known", info.DType)
 	case info.Model == "":
