@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/identify"
 )
 
@@ -14,7 +15,7 @@ func TestFilesOfARunThatWentWrong(t *testing.T) {
 	result := &identify.Result{
 		Reason: "nothing fits", Queries: 7,
 		Validation:  identify.Validation{Queries: 3, MaxError: math.Inf(1), RelativeError: math.NaN()},
-		Certificate: struct{ Gaps []float64 }{[]float64{1, math.NaN()}},
+		Certificate: &certify.Certificate{ErrorBar: math.Inf(1), First: []float64{1, math.NaN()}},
 		Stages:      []identify.StageBill{{Stage: "first layer", Queries: 7, Time: time.Second}},
 	}
 	data, err := marshal(eventLine{Kind: "result", Result: result, Event: &identify.Event{Stage: "fit", Loss: math.Inf(1)}})
@@ -33,7 +34,7 @@ func TestFilesOfARunThatWentWrong(t *testing.T) {
 	if _, ok := got["Network"]; ok {
 		t.Errorf("a field that is left out otherwise: %s", data)
 	}
-	if gaps := got["certificate"].(map[string]any)["Gaps"].([]any); len(gaps) != 2 || gaps[1] != nil {
+	if first := got["certificate"].(map[string]any)["first"].([]any); len(first) != 2 || first[1] != nil {
 		t.Errorf("%s", data)
 	}
 	page, err := renderReport(runRecord{}, result)
