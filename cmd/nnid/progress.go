@@ -145,7 +145,9 @@ func (p *barProgress) finish() {
 	if p.bar == nil {
 		return
 	}
-	p.bar.SetTotal(-1, true) // full, whatever was counted
+	p.bar.SetTotal(1, false) // full, whatever was counted
+	p.bar.SetCurrent(1)
+	p.bar.SetTotal(-1, true)
 	p.bar = nil
 }
 
