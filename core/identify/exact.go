@@ -24,6 +24,8 @@ type exact struct {
 	rng      *rand.Rand
 	report   *reporter
 	scales   *sample.Scales
+	spreaded int // queries of spread so far
+	local    int // first query in log that was asked near the transitions, not far out
 }
 
 // attempts at the second layer, each from another base point.
@@ -56,6 +58,7 @@ func (e *exact) run(ctx context.Context) (*network.Network, Candidate, *certify.
 	}
 	e.report.finish("%d units", len(units))
 
+	e.local = len(e.log.Y)
 	var best *network.Network
 	var bestCandidate Candidate
 	least := math.Inf(1)
@@ -108,7 +111,7 @@ func (e *exact) second(ctx context.Context, units []sample.Unit) (*network.Netwo
 	m1, _ := second.Slopes.Dims()
 	e.report.finish("%d units", m1)
 	e.report.start("fit")
-	if err := e.spread(ctx, latent, network.Parameters(len(units), len(units), m1)/4); err != nil {
+	if err := e.spread(ctx, latent, m1); err != nil {
 		return nil, bestCandidate, least, err
 	}
 	data := e.rows(from, len(e.log.Y))
@@ -123,7 +126,7 @@ func (e *exact) second(ctx context.Context, units []sample.Unit) (*network.Netwo
 		if err != nil {
 			return best, bestCandidate, least, err
 		}
-		fitted, stats, err := refine.FixedDirections(ctx, fitted, c.Function, c.Function, e.trusted(fitted, c, 1e-8), refine.Settings{})
+		fitted, stats, err := refine.FixedDirections(ctx, fitted, c.Function, c.Function, e.trusted(fitted, c, 1e-8, 0), refine.Settings{})
 		if err != nil {
 			return best, bestCandidate, least, err
 		}
@@ -156,31 +159,28 @@ func (e *exact) rows(from, to int) refine.Data {
 // exactDirections is the relative error that rounding of x and of a_i . x leaves.
 const exactDirections = 4e-16
 
-// polish fits all parameters to all paid queries. Far rows see a direction's error multiplied by |x|, so that the fit
-// first trusts them as far as the directions are known, then more.
+// polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and
+// determine everything well.
 func (e *exact) polish(ctx context.Context, n *network.Network, c Candidate) (*network.Network, *certify.Certificate, error) {
 	e.report.start("polish")
-	for _, directionError := range []float64{1e-10, exactDirections} {
-		fitted, _, err := refine.Levenberg(ctx, n, c.Function, c.Function, e.trusted(n, c, directionError), refine.Settings{
-			Iterations: 12, Tolerance: 0.05, Damping: 1e-9,
-			Observe: func(iteration int, loss float64) {
-				e.report.progress(iteration, 0, loss, "direction error %.0e, iteration %d", directionError, iteration)
-			},
-		})
-		if err != nil {
-			return n, nil, err
-		}
-		n = fitted
+	n, _, err := refine.Levenberg(ctx, n, c.Function, c.Function, e.trusted(n, c, exactDirections, e.local), refine.Settings{
+		Iterations: 30, Tolerance: 0.05, Damping: 1e-9,
+		Observe: func(iteration int, loss float64) {
+			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
+		},
+	})
+	if err != nil {
+		return n, nil, err
 	}
-	certificate := certify.At(n, c.Function, c.Function, e.trusted(n, c, exactDirections))
+	certificate := certify.At(n, c.Function, c.Function, e.trusted(n, c, exactDirections, e.local))
 	e.report.finish("relative error bar %.1e, residuals %.1f times the expected", certificate.ErrorBar, certificate.Excess)
 	return n, certificate, nil
 }
 
 // trusted returns the paid queries that tell something, when the directions of n are known to directionError, with
 // the error of each answer that follows: the oracle's noise, and what |x| makes of the directions' error.
-func (e *exact) trusted(n *network.Network, c Candidate, directionError float64) refine.Data {
-	all := e.rows(0, len(e.log.Y))
+func (e *exact) trusted(n *network.Network, c Candidate, directionError float64, from int) refine.Data {
+	all := e.rows(from, len(e.log.Y))
 	var u mat.Dense
 	u.Mul(all.X, n.First.Weight.T())
 	sensitivity := refine.Sensitivity(n, c.Function, c.Function, all.X)
@@ -208,14 +208,25 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64)
 	}
 	data := refine.Data{X: mat.NewDense(len(kept), e.problem.Info.Inputs, nil), Sigma: sigma}
 	for k, r := range kept {
-		data.X.SetRow(k, e.log.X[r])
-		data.Y = append(data.Y, e.log.Y[r])
+		data.X.SetRow(k, e.log.X[from+r])
+		data.Y = append(data.Y, e.log.Y[from+r])
 	}
 	return data
 }
 
-// spread asks count queries where all units of the first layer are alive, at random places of x.
-func (e *exact) spread(ctx context.Context, l *recover.Latent, count int) error {
+// spreadRows is how many queries at random places near the units' transitions the fit of all parameters gets, as a
+// multiple of the number of parameters. The rows of finite differences lie too close to each other to count: with fewer
+// than P others the condition number of the Jacobian is 1e10, with 1.3 P of them 1e3 (tanh) to 1e5 (sigmoid).
+const spreadRows = 1.3
+
+// spread asks queries where all units of the first layer are alive, at random places of x.
+func (e *exact) spread(ctx context.Context, l *recover.Latent, m1 int) error {
+	m0, d := l.Rows.Dims()
+	count := int(spreadRows*float64(network.Parameters(d, m0, m1))) + 10 - e.spreaded
+	if count <= 0 {
+		return nil
+	}
+	e.spreaded += count
 	points := make([][]float64, count)
 	for k := range points {
 		v := make([]float64, len(l.Norms))

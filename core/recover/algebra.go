@@ -10,17 +10,26 @@ import (
 	"github.com/nnid/nnid/core/fault"
 )
 
-// Gap returns how many of the singular values (descending) are signal: those before the largest drop among the values
-// above floor times the largest, and the first below it.
-func Gap(values []float64, floor float64) int {
-	best, at := 0.0, len(values)
-	least := math.Max(floor, 1e-14) * values[0]
-	for k := 0; k+1 < len(values) && values[k] > least; k++ {
-		if drop := values[k] / math.Max(values[k+1], least/1e3); drop > best {
-			best, at = drop, k+1
+// Gap returns how many of the singular values (descending) are signal: those before the largest drop that ends below
+// floor times the largest, and whether at least surplus values lie behind that drop. Drops among the large values say
+// nothing: units of very different weight are all signal.
+func Gap(values []float64, floor float64, surplus int) (rank int, clear bool) {
+	best := 0.0
+	for k := 0; k+1 < len(values); k++ {
+		if values[k+1] > floor*values[0] {
+			continue
+		}
+		if drop := values[k] / math.Max(values[k+1], 1e-16*values[0]); drop > best {
+			best, rank = drop, k+1
+		}
+		if values[k] < 1e-3*floor*values[0] { // what follows is rounding
+			break
 		}
 	}
-	return at
+	if rank == 0 {
+		return len(values), false
+	}
+	return rank, len(values)-rank >= surplus && best > 10
 }
 
 // partition splits 0..n-1 at random into groups of about n/parts, at least one each.

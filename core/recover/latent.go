@@ -100,13 +100,20 @@ func (l *Latent) ask(ctx context.Context, oracle query.Asker, vs [][]float64) ([
 	return sample.Points(ctx, oracle, points)
 }
 
-// gradients returns the gradient in v at each point (columns; m0 x len(vs)), by central differences.
-func (l *Latent) gradients(ctx context.Context, oracle query.Asker, vs [][]float64, step float64) (*mat.Dense, error) {
+// gradients returns the gradient in v at each point (columns; m0 x len(vs)). Central differences cost 2 m0 queries a
+// point, forward ones m0+1 and half of the digits.
+func (l *Latent) gradients(ctx context.Context, oracle query.Asker, vs [][]float64, stencil Stencil) (*mat.Dense, error) {
 	m0 := len(vs[0])
 	var points [][]float64
 	for _, v := range vs {
+		if !stencil.Central {
+			points = append(points, v)
+		}
 		for i := range m0 {
-			points = append(points, shifted(v, i, step), shifted(v, i, -step))
+			points = append(points, shifted(v, i, stencil.Step))
+			if stencil.Central {
+				points = append(points, shifted(v, i, -stencil.Step))
+			}
 		}
 	}
 	y, err := l.ask(ctx, oracle, points)
@@ -116,8 +123,13 @@ func (l *Latent) gradients(ctx context.Context, oracle query.Asker, vs [][]float
 	g := mat.NewDense(m0, len(vs), nil)
 	for k := range vs {
 		for i := range m0 {
-			at := 2 * (k*m0 + i)
-			g.Set(i, k, (y[at]-y[at+1])/(2*step))
+			if stencil.Central {
+				at := 2 * (k*m0 + i)
+				g.Set(i, k, (y[at]-y[at+1])/(2*stencil.Step))
+			} else {
+				at := k * (m0 + 1)
+				g.Set(i, k, (y[at+1+i]-y[at])/stencil.Step)
+			}
 		}
 	}
 	return g, nil
@@ -129,8 +141,30 @@ func shifted(v []float64, i int, step float64) []float64 {
 	return w
 }
 
-// centralStep balances the truncation of a central difference of the given order against noise (relative to the
-// function's variation over a distance of one).
-func centralStep(noise float64, order int) float64 {
-	return math.Pow(math.Max(noise, 2e-16), 1/float64(order+2))
+// Stencil says how derivatives are taken.
+type Stencil struct {
+	Central bool
+	Step    float64
+}
+
+// Error is the relative error that noise and truncation leave in a derivative of the given order.
+func (s Stencil) Error(noise float64, order int) float64 {
+	truncation := s.Step
+	if s.Central {
+		truncation *= s.Step
+	}
+	return truncation + noise/math.Pow(s.Step, float64(order))
+}
+
+// forwardNoise is the largest relative noise at which forward differences keep enough digits.
+const forwardNoise = 1e-13
+
+// newStencil balances truncation against noise (relative to the function's variation over a distance of one) for
+// derivatives of the given order.
+func newStencil(noise float64, order int) Stencil {
+	noise = math.Max(noise, 2e-16)
+	if noise <= forwardNoise {
+		return Stencil{Step: math.Pow(noise, 1/float64(order+1))}
+	}
+	return Stencil{Central: true, Step: math.Pow(noise, 1/float64(order+2))}
 }

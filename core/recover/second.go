@@ -54,7 +54,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 		s.Base[i] = rng.Float64()*2 - 1
 	}
 	groups := partition(rng, m0, 4)
-	step := centralStep(settings.Noise, 1)
+	stencil := newStencil(settings.Noise, 1)
 
 	// The span outside the first group, and its dimension.
 	count := settings.M1 + surplus
@@ -65,7 +65,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 	outside := complement(m0, first)
 	var span *mat.Dense
 	for {
-		if err := s.sample(ctx, oracle, rng, first, count-len(s.Points), step); err != nil {
+		if err := s.sample(ctx, oracle, rng, first, count-len(s.Points), stencil); err != nil {
 			return nil, err
 		}
 		u, values, err := columnSpace(rows(s.Gradients, outside))
@@ -73,11 +73,11 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 			return nil, err
 		}
 		s.Singular = values
-		rank := settings.M1
+		rank, clear := settings.M1, true
 		if rank == 0 {
-			rank = Gap(values, 1e3*step*step)
+			rank, clear = Gap(values, math.Max(1e-5, 100*stencil.Error(settings.Noise, 1)), surplus)
 		}
-		if len(s.Points) >= rank+surplus || settings.M1 > 0 || len(s.Points) >= 2*m0 {
+		if clear || len(s.Points) >= 2*m0 {
 			span = mat.DenseCopyOf(u.Slice(0, len(outside), 0, min(rank, len(outside))))
 			break
 		}
@@ -102,7 +102,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 	start := len(s.Points)
 	each := max(2, (m1+surplus+len(rest)-1)/len(rest))
 	for _, g := range rest {
-		if err := s.sample(ctx, oracle, rng, g, each, step); err != nil {
+		if err := s.sample(ctx, oracle, rng, g, each, stencil); err != nil {
 			return nil, err
 		}
 	}
@@ -145,7 +145,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 }
 
 // sample adds points with the given coordinates moved, and the gradients there.
-func (s *Second) sample(ctx context.Context, oracle query.Asker, rng *rand.Rand, moved []int, count int, step float64) error {
+func (s *Second) sample(ctx context.Context, oracle query.Asker, rng *rand.Rand, moved []int, count int, stencil Stencil) error {
 	if count <= 0 {
 		return nil
 	}
@@ -158,7 +158,7 @@ func (s *Second) sample(ctx context.Context, oracle query.Asker, rng *rand.Rand,
 		vs = append(vs, v)
 		s.Moved = append(s.Moved, moved)
 	}
-	g, err := s.Latent.gradients(ctx, oracle, vs, step)
+	g, err := s.Latent.gradients(ctx, oracle, vs, stencil)
 	if err != nil {
 		return err
 	}
@@ -182,20 +182,24 @@ func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Den
 		s.Spectrum = []float64{1}
 		return nil
 	}
-	chosen := spread(basis, outside, min(len(outside), m1+m1/3+3))
+	wanted := m1 + 1
+	for wanted*(wanted-1) < 3*m1*(m1+1)/2+4 { // half as many entries again as unknowns
+		wanted++
+	}
+	chosen := spread(basis, outside, min(len(outside), wanted))
 	if len(chosen)*(len(chosen)-1) < m1*(m1+1) {
 		return fault.New(fault.Unsupported, "the first layer's %d units are too few to see the curvature of %d units of the second", m0, m1)
 	}
-	step := centralStep(settings.Noise, 2)
+	stencil := newStencil(settings.Noise, 2)
 	var points [][]float64
 	for k := range s.Points {
-		if len(points) < m1+2 && len(s.Moved[k]) > 0 && len(without(chosen, s.Moved[k])) == len(chosen) {
+		if len(points) < m1+1 && len(s.Moved[k]) > 0 && len(without(chosen, s.Moved[k])) == len(chosen) {
 			points = append(points, s.Points[k])
 		}
 	}
 	stacked := mat.NewDense(m1*m1, len(points), nil)
 	for k, v := range points {
-		h, err := s.Latent.offDiagonal(ctx, oracle, v, chosen, step)
+		h, err := s.Latent.offDiagonal(ctx, oracle, v, chosen, stencil)
 		if err != nil {
 			return err
 		}
@@ -227,32 +231,45 @@ func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Den
 	return nil
 }
 
-// offDiagonal returns the mixed second differences of f at v between the chosen coordinates; the diagonal is NaN.
-func (l *Latent) offDiagonal(ctx context.Context, oracle query.Asker, v []float64, chosen []int, step float64) (*mat.Dense, error) {
+// offDiagonal returns the mixed second differences of f at v between the chosen coordinates; the diagonal is NaN. The
+// points on the axes are asked once.
+func (l *Latent) offDiagonal(ctx context.Context, oracle query.Asker, v []float64, chosen []int, stencil Stencil) (*mat.Dense, error) {
 	n := len(chosen)
+	signs := []float64{1}
+	if stencil.Central {
+		signs = []float64{1, -1}
+	}
 	vs := [][]float64{v}
 	for _, i := range chosen {
-		vs = append(vs, shifted(v, i, step), shifted(v, i, -step))
+		for _, sign := range signs {
+			vs = append(vs, shifted(v, i, sign*stencil.Step))
+		}
 	}
 	for a := range n {
 		for b := range a {
-			vs = append(vs, shifted(shifted(v, chosen[a], step), chosen[b], step), shifted(shifted(v, chosen[a], -step), chosen[b], -step))
+			for _, sign := range signs {
+				vs = append(vs, shifted(shifted(v, chosen[a], sign*stencil.Step), chosen[b], sign*stencil.Step))
+			}
 		}
 	}
 	y, err := l.ask(ctx, oracle, vs)
 	if err != nil {
 		return nil, err
 	}
+	sides := len(signs)
 	h := mat.NewDense(n, n, nil)
-	at := 1 + 2*n
+	at := 1 + sides*n
 	for a := range n {
 		h.Set(a, a, math.NaN())
 		for b := range a {
-			axes := y[1+2*a] + y[2+2*a] + y[1+2*b] + y[2+2*b]
-			d := (y[at] + y[at+1] - axes + 2*y[0]) / (2 * step * step)
+			d := 0.0
+			for k := range sides {
+				d += y[at+k] - y[1+sides*a+k] - y[1+sides*b+k] + y[0]
+			}
+			d /= float64(sides) * stencil.Step * stencil.Step
 			h.Set(a, b, d)
 			h.Set(b, a, d)
-			at += 2
+			at += sides
 		}
 	}
 	return h, nil

@@ -58,7 +58,7 @@ const (
 // tails samples both tails of the step at x; it leaves a first estimate in u.Decay.
 func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, bool, error) {
 	l := line{Origin: x, Direction: u.Direction}
-	reaches := []float64{4, 8, 16, 32, 64, 128}
+	reaches := []float64{8, 16, 64, 128}
 	ts := []float64{0}
 	for _, r := range reaches {
 		ts = append(ts, r*u.Width, -r*u.Width)
@@ -76,7 +76,7 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, b
 		if math.Abs(y[n-4]-limit[0]) <= flat && math.Abs(y[n-3]-limit[1]) <= flat {
 			break
 		}
-		if len(reaches) == 9 {
+		if len(reaches) == 7 {
 			return nil, false, nil // a neighbour is in the way
 		}
 		r := 2 * reaches[len(reaches)-1]
@@ -89,7 +89,15 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, b
 	}
 	var tails []tail
 	var rates []float64
-	for side, sign := range []float64{1, -1} {
+	order := []int{0, 1} // the side with the larger tail first; the other only if that one is of no use
+	if math.Abs(y[0]-limit[1]) > math.Abs(y[0]-limit[0]) {
+		order = []int{1, 0}
+	}
+	for _, side := range order {
+		if len(tails) > 0 {
+			break
+		}
+		sign := 1 - 2*float64(side)
 		size := math.Abs(y[0] - limit[side])
 		if size < 1e4*floor {
 			continue
