@@ -69,22 +69,26 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestOneRunADirectory: a second run in a directory in use is refused, and the first does not mind.
+// TestOneRunADirectory: a second run in a directory in use is refused, and the first does not mind. It waits for a
+// server that has stopped answering, until Ctrl-C.
 func TestOneRunADirectory(t *testing.T) {
 	server := startModelServer(t)
 	folder := filepath.Join(t.TempDir(), "run")
-	args := []string{"identify", "--activation", "tanh", "--max-queries", "300", "--run-dir", folder,
-		"--oracle", "oip", "--oracle-option", "url=" + server.URL, "--oracle-option", "model=slow"}
+	args := []string{"identify", "--activation", "tanh", "--run-dir", folder,
+		"--oracle", "oip", "--oracle-option", "url=" + server.URL, "--oracle-option", "model=stuck"}
 	first := exec.Command(binary, args...)
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, time.Minute, "50 answers", func() bool { rows, _ := server.answered("slow"); return rows >= 50 })
+	waitFor(t, time.Minute, "40 answers", func() bool { rows, _ := server.answered("stuck"); return rows >= 40 })
 	status, _, stderr := nnid(t, args...)
 	if status != statusUsage || !strings.Contains(stderr, "in use by another process") {
 		t.Errorf("status %d, stderr %q", status, stderr)
 	}
-	if err := first.Wait(); first.ProcessState.ExitCode() != statusNotIdentified {
+	if err := first.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); first.ProcessState.ExitCode() != statusFailed {
 		t.Errorf("the first run ended with %v", err)
 	}
 }

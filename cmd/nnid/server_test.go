@@ -29,6 +29,7 @@ import (
 //	secret        wants the header Authorization: Bearer open-sesame
 //	flaky         answers 503 to every third request
 //	slow          takes 20 ms a request
+//	stuck         answers nothing more after 40 rows
 //	nan           answers NaN to every row whose first coordinate is above 1
 //	shape         answers one row too few
 //	garbage       answers a page in HTML
@@ -45,7 +46,7 @@ type modelServer struct {
 	seen     map[string]map[string]int // how often each row was answered
 }
 
-var modelNames = []string{"good", "float32", "secret", "flaky", "slow", "nan", "shape", "garbage", "refuses", "stringy"}
+var modelNames = []string{"good", "float32", "secret", "flaky", "slow", "stuck", "nan", "shape", "garbage", "refuses", "stringy"}
 
 func startModelServer(t *testing.T) *modelServer {
 	t.Helper()
@@ -145,7 +146,7 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.requests[model]++
-	request := s.requests[model]
+	request, asked := s.requests[model], s.asked[model]
 	s.mu.Unlock()
 	switch {
 	case model == "refuses":
@@ -168,6 +169,10 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, err := readTensor(r, datatype, s.net.Inputs())
 	if err != nil {
 		fail(http.StatusBadRequest, err.Error())
+		return
+	}
+	if model == "stuck" && asked >= 40 {
+		<-r.Context().Done()
 		return
 	}
 	y := s.net.Evaluate(s.g, s.g, x)
