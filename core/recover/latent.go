@@ -166,5 +166,9 @@ func newStencil(noise float64, order int) Stencil {
 	if noise <= forwardNoise {
 		return Stencil{Step: math.Pow(noise, 1/float64(order+1))}
 	}
-	return Stencil{Central: true, Step: math.Pow(noise, 1/float64(order+2))}
+	return centralStencil(noise, order)
+}
+
+func centralStencil(noise float64, order int) Stencil {
+	return Stencil{Central: true, Step: math.Pow(math.Max(noise, 2e-16), 1/float64(order+2))}
 }

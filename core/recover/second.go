@@ -38,8 +38,12 @@ type Second struct {
 	Solution *core.Solution
 }
 
-// gradient spans: how many samples are taken beyond the rank.
+// surplus is how many gradients are taken beyond the rank of their span.
 const surplus = 3
+
+// clearGap is how far the last singular value of the Hessians' span must stand above their error for the extraction
+// to rest on it; where forward differences don't reach it, central ones are taken.
+const clearGap = 100
 
 // SecondLayer finds m1 and, up to one factor a unit, the columns of B scaled by g' at a base point.
 //
@@ -190,31 +194,41 @@ func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Den
 	if len(chosen)*(len(chosen)-1) < m1*(m1+1) {
 		return fault.New(fault.Unsupported, "the first layer's %d units are too few to see the curvature of %d units of the second", m0, m1)
 	}
-	stencil := newStencil(settings.Noise, 2)
 	var points [][]float64
 	for k := range s.Points {
 		if len(points) < m1+1 && len(s.Moved[k]) > 0 && len(without(chosen, s.Moved[k])) == len(chosen) {
 			points = append(points, s.Points[k])
 		}
 	}
-	stacked := mat.NewDense(m1*m1, len(points), nil)
-	for k, v := range points {
-		h, err := s.Latent.offDiagonal(ctx, oracle, v, chosen, stencil)
-		if err != nil {
+	var u *mat.Dense
+	first := newStencil(settings.Noise, 2)
+	if s.Singular[m1-1] < clearGap*first.Error(settings.Noise, 2)*s.Singular[0] {
+		first = centralStencil(settings.Noise, 2) // curvature is fainter than slope: forward differences cannot do
+	}
+	for stencil := first; ; stencil = centralStencil(settings.Noise, 2) {
+		stacked := mat.NewDense(m1*m1, len(points), nil)
+		for k, v := range points {
+			h, err := s.Latent.offDiagonal(ctx, oracle, v, chosen, stencil)
+			if err != nil {
+				return err
+			}
+			reduced, err := congruent(rows(basis, chosen), h)
+			if err != nil {
+				return err
+			}
+			stacked.SetCol(k, reduced.RawMatrix().Data)
+		}
+		var err error
+		if u, s.Spectrum, err = columnSpace(stacked); err != nil {
 			return err
 		}
-		core, err := congruent(rows(basis, chosen), h)
-		if err != nil {
-			return err
+		// One point more than the rank: its singular value is what the differences' error amounts to.
+		if stencil.Central || (len(points) > m1 && s.Spectrum[m1-1] > clearGap*s.Spectrum[m1]) {
+			break
 		}
-		stacked.SetCol(k, core.RawMatrix().Data)
 	}
-	u, values, err := columnSpace(stacked)
-	if err != nil {
-		return err
-	}
-	s.Spectrum = values
 	problem := core.Problem{Dim: m1, Basis: mat.DenseCopyOf(u.Slice(0, m1*m1, 0, min(m1, len(points)))), Count: m1, Seed: settings.Seed}
+	var err error
 	s.Solution, err = settings.Solver.Solve(ctx, problem, func(core.SolverProgress) {})
 	if err != nil {
 		return err
