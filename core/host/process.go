@@ -238,7 +238,7 @@ func (p *process) startFailure(err error, listing *Listing) error {
 	fields := strings.Split(strings.TrimSpace(line), "|")
 	_, numberErr := strconv.Atoi(fields[0])
 	switch {
-	case !hasLine && ended && r.diedByItself():
+	case !hasLine && ended && r.endedByItself():
 		return fault.New(fault.Plugin, "plugin %q (%s) %s before the handshake%s", p.plugin, p.path, exit(r.cmd.ProcessState), p.words())
 	case !hasLine:
 		return fault.New(fault.Plugin, "plugin %q (%s) did not complete the handshake within %v and was stopped (%s sets the limit)%s", p.plugin, p.path, p.settings.StartTimeout, StartTimeoutVariable, p.words())
@@ -259,13 +259,6 @@ func (p *process) startFailure(err error, listing *Listing) error {
 		return fault.New(fault.Plugin, "plugin %q (%s) does not offer gRPC in its handshake; build it with the SDK of this nnid", p.plugin, p.path)
 	}
 	return fault.New(fault.Plugin, "plugin %q (%s) shook hands but can't be reached: %w%s", p.plugin, p.path, err, p.words())
-}
-
-// diedByItself reports whether the process had ended before go-plugin killed it.
-func (r *runner) diedByItself() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.killed
 }
 
 // words are the process's last, as the end of a sentence.

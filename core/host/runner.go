@@ -223,11 +223,21 @@ func (r *runner) Kill(context.Context) error {
 	if r.pid == 0 {
 		return nil
 	}
-	r.killed = true
-	if err := killGroup(r.cmd); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	switch err := killGroup(r.cmd); {
+	case err == nil:
+		r.killed = true
+	case !errors.Is(err, os.ErrProcessDone):
 		return err
 	}
 	return nil
+}
+
+// endedByItself reports whether the process ended without this host. It must have ended. Between a process's end and the
+// moment when that is known here, go-plugin may kill what is dead already: the exit status tells.
+func (r *runner) endedByItself() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.killed || signalName(r.cmd.ProcessState) == ""
 }
 
 // ended waits for the process to end, but not longer than given.
