@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/compile"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
@@ -24,8 +25,8 @@ func newCompare(s *streams) *cobra.Command {
 		Use:   "compare TRUE.json FOUND.json",
 		Short: "Print the distance between two networks modulo the model's symmetries",
 		Long: `compare matches the neurons of two networks of one size and prints how far their parameters are apart, modulo the
-symmetries of the model: the order of the neurons within a layer and, where the activation has a symmetry, the sign of a
-neuron. The error of a neuron is the Euclidean norm of the difference of its incoming parameters over the norm of its
+symmetries of the model: the order of the neurons within a layer, where the activation has a symmetry the sign of a
+neuron, and the family where two describe the same functions, as tanh and sigmoid do. The error of a neuron is the Euclidean norm of the difference of its incoming parameters over the norm of its
 true weights.`,
 		Example: `  nnid compare hidden.json nnid-run/network.json`,
 		Args:    arguments("TRUE.json", "FOUND.json"),
@@ -60,24 +61,40 @@ true weights.`,
 	return command
 }
 
-// compareNetworks asks the activations' plugins for the facts that the symmetries follow from.
+// compareNetworks compares in the true network's activations. A found network written in an equivalent family, as tanh
+// and sigmoid are, is rewritten first.
 func compareNetworks(ctx context.Context, h *host.Host, truth, found *network.Network) (*network.Comparison, error) {
-	if truth.First.Activation != found.First.Activation || truth.Second.Activation != found.Second.Activation {
-		return nil, fault.New(fault.Usage, "the networks have different activations, %s and %s in the true one, %s and %s in the found one, so their parameters cannot be compared",
-			truth.First.Activation, truth.Second.Activation, found.First.Activation, found.Second.Activation)
-	}
-	facts := map[string]core.Facts{}
-	for _, name := range []string{truth.First.Activation, truth.Second.Activation} {
-		if _, ok := facts[name]; ok {
+	functions := map[string]core.Function{}
+	for _, name := range []string{truth.First.Activation, truth.Second.Activation, found.First.Activation, found.Second.Activation} {
+		if _, ok := functions[name]; ok {
 			continue
 		}
 		activation, err := h.Activation(ctx, name, nil)
 		if err != nil {
 			return nil, err
 		}
-		facts[name] = activation.Facts()
+		if functions[name], err = compile.Compile(ctx, activation); err != nil {
+			return nil, err
+		}
 	}
-	return network.Compare(truth, found, facts[truth.First.Activation], facts[truth.Second.Activation])
+	found = found.Clone()
+	for _, layer := range []struct {
+		from, to string
+		rewrite  func(network.Affine, string)
+	}{
+		{found.First.Activation, truth.First.Activation, found.RewriteFirst},
+		{found.Second.Activation, truth.Second.Activation, found.RewriteSecond},
+	} {
+		if layer.from == layer.to {
+			continue
+		}
+		relation, ok := network.Equivalent(functions[layer.from], functions[layer.to])
+		if !ok {
+			return nil, fault.New(fault.Usage, "the activation %s of the true network and %s of the found one describe different functions, so their parameters cannot be compared", layer.to, layer.from)
+		}
+		layer.rewrite(relation, layer.to)
+	}
+	return network.Compare(truth, found, functions[truth.First.Activation].Facts(), functions[truth.Second.Activation].Facts())
 }
 
 func printComparison(s *streams, truth *network.Network, c *network.Comparison) {

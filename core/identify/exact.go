@@ -16,126 +16,160 @@ import (
 	"github.com/nnid/nnid/core/sample"
 )
 
-// exact is one run of the exact recipe.
+// exact is one run of the exact recipe (docs/exact.md). What it has found so far stays in it, so that a run cut short
+// still has a result.
 type exact struct {
 	problem  Problem
 	settings Settings
 	log      *sample.Log
 	rng      *rand.Rand
 	report   *reporter
+
+	families []family
 	scales   *sample.Scales
+	units    []sample.Unit
+	local    int // the first query in log that was asked near the transitions, not far out
 	spreaded int // queries of spread so far
-	local    int // first query in log that was asked near the transitions, not far out
+
+	found       *network.Network
+	family      family  // that found is written in
+	loss        float64 // of found: mean squared residual over the answers' expected error
+	certificate *certify.Certificate
+	remark      string
 }
 
 // attempts at the second layer, each from another base point.
 const attempts = 4
 
-// run finds the network; what it returns may be unfinished when err is not nil.
-func (e *exact) run(ctx context.Context) (*network.Network, Candidate, *certify.Certificate, error) {
-	d := e.problem.Info.Inputs
-	none := Candidate{}
+// goodLoss is the loss up to which residuals are what noise explains: one, and room for the estimate of the noise.
+const goodLoss = 10
+
+// run finds the network, stage by stage.
+func (e *exact) run(ctx context.Context) error {
+	var err error
+	if e.families, err = families(e.problem.Candidates); err != nil {
+		return err
+	}
+	if err := e.measure(ctx); err != nil {
+		return err
+	}
+	if err := e.firstLayer(ctx); err != nil {
+		return err
+	}
+	if err := e.attempt(ctx); err != nil {
+		return err
+	}
+	return e.polish(ctx)
+}
+
+// measure finds the scales of x and f and the noise.
+func (e *exact) measure(ctx context.Context) error {
 	e.report.start("scales")
-	scales, err := sample.Measure(ctx, e.log, d, e.rng)
+	scales, err := sample.Measure(ctx, e.log, e.problem.Info.Inputs, e.rng)
 	if err != nil {
-		return nil, none, nil, err
+		return err
 	}
 	e.scales = scales
 	e.report.finish("f saturates at |x| = %.3g; it varies by %.3g, its answers are noisy by %.1e", scales.Saturation, scales.Spread, scales.Noise)
+	return nil
+}
 
+// firstLayer finds the first layer's units from far out, or, called again, those missed so far.
+func (e *exact) firstLayer(ctx context.Context) error {
 	e.report.start("first layer")
-	units, err := sample.Saturate(ctx, e.log, d, *scales, e.rng, sample.SaturationSettings{
+	units, err := sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
 		Units: e.problem.M0,
+		Known: e.units,
 		Observe: func(lines, found int) {
 			e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)
 		},
 	})
+	e.units = units
 	if err != nil {
-		return nil, none, nil, err
+		return err
 	}
 	if len(units) == 0 {
-		return nil, none, nil, fault.New(fault.Unsupported, "no unit of the first layer was found")
+		return fault.New(fault.Unsupported, "no unit of the first layer was found")
 	}
 	e.report.finish("%d units", len(units))
+	return nil
+}
 
+// attempt recovers and fits the second layer until the residuals are noise: from other base points, and, since a unit
+// that was missed spoils every fit, after another search for first-layer units.
+func (e *exact) attempt(ctx context.Context) error {
 	e.local = len(e.log.Y)
-	var best *network.Network
-	var bestCandidate Candidate
-	least := math.Inf(1)
+	e.loss = math.Inf(1)
 	var last error
-	for range attempts {
-		n, candidate, loss, err := e.second(ctx, units)
-		if err != nil {
-			if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
-				return best, bestCandidate, nil, err
+	for try := range attempts {
+		if try == attempts/2 && (e.problem.M0 == 0 || len(e.units) < e.problem.M0) {
+			if err := e.firstLayer(ctx); err != nil {
+				return err
 			}
+		}
+		err := e.second(ctx)
+		switch {
+		case err == nil && e.loss <= goodLoss:
+			return nil
+		case err == nil:
+		case ctx.Err() != nil || !fault.Is(err, fault.Unsupported):
+			return err
+		default:
 			last = err
-			continue
+			e.report.finish("%v", err)
 		}
-		if loss < least {
-			best, bestCandidate, least = n, candidate, loss
-		}
-		if least < 10 {
-			last = nil
-			break
-		}
-		last = fault.New(fault.Unsupported, "the best fit leaves residuals %.1e times what the answers' noise explains", math.Sqrt(least))
 	}
-	if best == nil || (last != nil && math.IsInf(least, 1)) {
-		return best, bestCandidate, nil, last
+	if e.found == nil {
+		return last
 	}
-	n, certificate, err := e.polish(ctx, best, bestCandidate)
-	return n, bestCandidate, certificate, err
+	return nil // polish may still mend it, and validation tells
 }
 
 func (e *exact) relativeNoise() float64 { return math.Max(e.scales.Noise/e.scales.Spread, 1e-14) }
 
-// second recovers the second layer and the shifts from a fresh base point and fits them, for every candidate
-// activation; it returns the best and its relative residual.
-func (e *exact) second(ctx context.Context, units []sample.Unit) (*network.Network, Candidate, float64, error) {
+// second recovers the second layer and the shifts from a fresh base point and fits them, for every family of
+// activations; it keeps the best so far.
+func (e *exact) second(ctx context.Context) error {
 	e.report.start("second layer")
-	var best *network.Network
-	var bestCandidate Candidate
-	least := math.Inf(1)
 	from := len(e.log.Y)
-	latent, err := recover.NewLatent(units, e.problem.Candidates[0].Function.Facts().Right.Rate)
+	latent, err := recover.NewLatent(e.units, e.families[0].Function.Facts().Right.Rate)
 	if err != nil {
-		return nil, bestCandidate, least, err
+		return err
 	}
 	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, recover.Settings{
 		Noise: e.relativeNoise(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
 	})
 	if err != nil {
-		return nil, bestCandidate, least, err
+		return err
 	}
 	m1, _ := second.Slopes.Dims()
 	e.report.finish("%d units", m1)
 	e.report.start("fit")
 	if err := e.spread(ctx, latent, m1); err != nil {
-		return nil, bestCandidate, least, err
+		return err
 	}
 	data := e.rows(from, len(e.log.Y))
-	for _, c := range e.problem.Candidates {
-		n := second.Network(c.Function, c.Function, c.Name, c.Name)
-		n.OutputBias = meanResidual(n, c, data)
-		fitted, _, err := refine.FixedDirections(ctx, n, c.Function, c.Function, data, refine.Settings{
-			Observe: func(iteration int, loss float64) {
-				e.report.progress(iteration, 0, loss/(e.scales.Spread*e.scales.Spread), "iteration %d", iteration)
-			},
-		})
+	observe := func(iteration int, loss float64) {
+		e.report.progress(iteration, 0, loss, "iteration %d", iteration)
+	}
+	for _, f := range e.families {
+		n := second.Network(f.Function, f.Function, f.Name, f.Name)
+		n.OutputBias = meanResidual(n, f.Candidate, data)
+		fitted, _, err := refine.FixedDirections(ctx, n, f.Function, f.Function, data, refine.Settings{Observe: observe})
 		if err != nil {
-			return best, bestCandidate, least, err
+			return err
 		}
-		fitted, stats, err := refine.FixedDirections(ctx, fitted, c.Function, c.Function, e.trusted(fitted, c, 1e-8, 0), refine.Settings{})
+		trusted := e.trusted(fitted, f.Candidate, directionError, 0)
+		fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe})
 		if err != nil {
-			return best, bestCandidate, least, err
+			return err
 		}
-		if stats.Loss < least {
-			best, bestCandidate, least = fitted, c, stats.Loss
+		if stats.Loss < e.loss {
+			e.found, e.family, e.loss = fitted, f, stats.Loss
 		}
 	}
-	e.report.finish("loss %.1e", least)
-	return best, bestCandidate, least, nil
+	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
+	return nil
 }
 
 func meanResidual(n *network.Network, c Candidate, data refine.Data) float64 {
@@ -156,25 +190,33 @@ func (e *exact) rows(from, to int) refine.Data {
 	return refine.Data{X: x, Y: e.log.Y[from:to]}
 }
 
-// exactDirections is the relative error that rounding of x and of a_i . x leaves.
-const exactDirections = 4e-16
+// Relative errors of the first layer's directions: as saturation sampling leaves them, and what rounding of x and of
+// a_i . x amounts to.
+const (
+	directionError  = 1e-8
+	exactDirections = 4e-16
+)
 
 // polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and
 // determine everything well.
-func (e *exact) polish(ctx context.Context, n *network.Network, c Candidate) (*network.Network, *certify.Certificate, error) {
+func (e *exact) polish(ctx context.Context) error {
 	e.report.start("polish")
-	n, _, err := refine.Levenberg(ctx, n, c.Function, c.Function, e.trusted(n, c, exactDirections, e.local), refine.Settings{
+	var c Candidate
+	c, e.remark = e.family.nameTwin(e.found)
+	e.family.Candidate = c
+	fitted, stats, err := refine.Levenberg(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, exactDirections, e.local), refine.Settings{
 		Iterations: 30, Tolerance: 0.05, Damping: 1e-9,
 		Observe: func(iteration int, loss float64) {
 			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
 		},
 	})
 	if err != nil {
-		return n, nil, err
+		return err
 	}
-	certificate := certify.At(n, c.Function, c.Function, e.trusted(n, c, exactDirections, e.local))
-	e.report.finish("relative error bar %.1e, residuals %.1f times the expected", certificate.ErrorBar, certificate.Excess)
-	return n, certificate, nil
+	e.found, e.loss = fitted, stats.Loss
+	e.certificate = certify.At(fitted, c.Function, c.Function, e.trusted(fitted, c, exactDirections, e.local))
+	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
+	return nil
 }
 
 // trusted returns the paid queries that tell something, when the directions of n are known to directionError, with
@@ -205,6 +247,9 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 		}
 		kept = append(kept, r)
 		sigma = append(sigma, math.Hypot(math.Max(e.scales.Noise, 1e-16*e.scales.Value), directionError*size*sensitivity[r]))
+	}
+	if len(kept) == 0 { // a network so far off that it trusts nothing: fit it to everything
+		return all
 	}
 	data := refine.Data{X: mat.NewDense(len(kept), e.problem.Info.Inputs, nil), Sigma: sigma}
 	for k, r := range kept {

@@ -61,6 +61,7 @@ type Result struct {
 	M0          int                  `json:"m0"`
 	M1          int                  `json:"m1"`
 	Activation  string               `json:"activation"`
+	Remark      string               `json:"remark,omitempty"` // what else the user should know, such as an equivalent activation
 	Recipe      string               `json:"recipe"`
 	Solver      string               `json:"solver"`
 	Validation  Validation           `json:"validation"`

@@ -30,15 +30,16 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 	report := &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}
 	log := &sample.Log{Oracle: problem.Oracle}
 	e := &exact{problem: problem, settings: settings, log: log, report: report, rng: rand.New(rand.NewPCG(settings.Seed, 0x6e6e6964))}
-	n, candidate, certificate, err := e.run(ctx)
-	result.Certificate = certificate
-	result.Network = n
-	if n != nil {
+	err := e.run(ctx)
+	result.M0, result.M1 = len(e.units), problem.M1
+	result.Remark = e.remark
+	if n := e.found; n != nil {
+		result.Network, result.Certificate = n, e.certificate
 		result.M0, result.M1 = n.Sizes()
 		result.Parameters = n.Parameters()
-		result.Activation = candidate.Name
+		result.Activation = e.family.Name
 		if err == nil {
-			err = e.validate(ctx, n, candidate, result)
+			err = e.validate(ctx, n, e.family.Candidate, result)
 		}
 	}
 	result.Queries = problem.Oracle.Queries()

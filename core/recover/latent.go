@@ -21,6 +21,7 @@ type Latent struct {
 	Norms   []float64  // |a_i|
 	Offsets []float64  // s_i = -offset is the steep part, s_i = direction_i . x
 	Rows    *mat.Dense // m0 x d, unit directions
+	rate    float64    // of the tails of the activation that Norms are for
 	inverse *mat.Dense // d x m0, pseudo-inverse of Rows
 }
 
@@ -29,7 +30,7 @@ type Latent struct {
 func NewLatent(units []sample.Unit, rate float64) (*Latent, error) {
 	m0 := len(units)
 	d := len(units[0].Direction)
-	l := &Latent{Rows: mat.NewDense(m0, d, nil)}
+	l := &Latent{Rows: mat.NewDense(m0, d, nil), rate: rate}
 	for i, u := range units {
 		l.Rows.SetRow(i, u.Direction)
 		l.Norms = append(l.Norms, u.Decay/rate)

@@ -296,24 +296,25 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 	m0, m1 := s.Weights.Dims()
 	_, d := s.Latent.Rows.Dims()
 	n := network.New(d, m0, m1, gName, hName)
+	stretch := s.Latent.rate / g.Facts().Right.Rate // u = stretch v + delta: tails fix only the product of rate and norm
 	delta := make([]float64, m0)
 	base := make([]float64, m0) // g' at the base
 	for i := range m0 {
-		delta[i] = s.shift(g, i)
-		u := []float64{s.Base[i] + delta[i]}
+		delta[i] = s.shift(g, stretch, i)
+		u := []float64{stretch*s.Base[i] + delta[i]}
 		g.Apply(1, u, u)
 		base[i] = u[0]
 		for j := range d {
-			n.First.Weight.Set(i, j, s.Latent.Norms[i]*s.Latent.Rows.At(i, j))
+			n.First.Weight.Set(i, j, stretch*s.Latent.Norms[i]*s.Latent.Rows.At(i, j))
 		}
-		n.First.Bias[i] = s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
+		n.First.Bias[i] = stretch*s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
 	}
 	// q_l at every point, with b_l up to a factor.
 	z := mat.NewDense(len(s.Points), m0, nil)
 	for k, v := range s.Points {
 		row := z.RawRowView(k)
 		for i := range row {
-			row[i] = v[i] + delta[i]
+			row[i] = stretch*v[i] + delta[i]
 		}
 		g.Apply(0, row, row)
 	}
@@ -336,7 +337,7 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 
 // shift finds delta_i: where v_i moved, row i of the gradient is g'(v_i + delta_i) / g'(base_i + delta_i) times what it
 // would be at the base.
-func (s *Second) shift(g core.Function, i int) float64 {
+func (s *Second) shift(g core.Function, stretch float64, i int) float64 {
 	var at, seen, expected []float64
 	_, m1 := s.Weights.Dims()
 	for k, v := range s.Points {
@@ -354,9 +355,9 @@ func (s *Second) shift(g core.Function, i int) float64 {
 	misfit := func(delta float64) float64 {
 		t := make([]float64, len(at)+1)
 		for k, v := range at {
-			t[k] = v + delta
+			t[k] = stretch*v + delta
 		}
-		t[len(at)] = s.Base[i] + delta
+		t[len(at)] = stretch*s.Base[i] + delta
 		g.Apply(1, t, t)
 		total := 0.0
 		for k := range at {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -21,9 +22,10 @@ type Unit struct {
 
 // SaturationSettings are the knobs of [Saturate]; the zero value is the default.
 type SaturationSettings struct {
-	Units   int // stop when this many units are found; 0 when not known
-	Quiet   int // lines in a row that bring nothing new before the search ends; default 3
-	Lines   int // most lines; default 60
+	Units   int    // stop when this many units are found; 0 when not known
+	Quiet   int    // lines in a row that bring nothing new before the search ends; default 3
+	Lines   int    // most lines; default 60
+	Known   []Unit // found earlier; the search goes on from them
 	Observe func(lines, found int)
 }
 
@@ -46,7 +48,7 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	if settings.Lines == 0 {
 		settings.Lines = 60
 	}
-	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 60 * scales.Saturation, settings: settings}
+	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 60 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
 	quiet := 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
 		fresh, impure, err := s.line(ctx)
