@@ -66,11 +66,18 @@ func launch(ctx context.Context, settings *Settings, listing *Listing, kind core
 		StartTimeout:        settings.StartTimeout,
 		Logger:              quietLogger{p.logger.Named("go-plugin")},
 		PluginLogBufferSize: 4 * maxLine,
-		AutoMTLS:            !listing.PlainText,
 		SkipHostEnv:         true,
 		MinPort:             0, MaxPort: 1, // lets the system choose; 0 and 0 would stand for 10000 to 25000
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: folder},
 		GRPCDialOptions:  p.dialOptions(),
+	}
+	var certificate []byte
+	if !listing.PlainText {
+		var err error
+		// go-plugin adds the plugin's certificate, from the handshake.
+		if config.TLSConfig, certificate, err = newCertificate(); err != nil {
+			return nil, fault.New(fault.Internal, "no certificate could be made for the connection to plugin %q: %w", p.plugin, err)
+		}
 	}
 	config.RunnerFunc = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (gorunner.Runner, error) {
 		// The environment that go-plugin has made comes last, and so wins.
@@ -80,9 +87,13 @@ func launch(ctx context.Context, settings *Settings, listing *Listing, kind core
 		if passesFiles {
 			env = append(env, sdkhost.LifelineVariable+"=3")
 		}
+		if certificate != nil {
+			env = append(env, clientCertificateVariable+"="+string(certificate))
+		}
 		run := exec.Command(listing.Path)
 		run.Env = append(env, cmd.Env...)
 		r := newRunner(run, p.logger)
+		r.plainText = listing.PlainText
 		p.mu.Lock()
 		p.runner = r
 		p.mu.Unlock()

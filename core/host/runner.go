@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ type runner struct {
 	handshakeIn, nothingIn *io.PipeWriter
 
 	lifeline *os.File // open as long as this process lives
+	// plainText says that there is no TLS: go-plugin must not see a certificate then, for it panics.
+	plainText bool
 
 	mu        sync.Mutex
 	startErr  error
@@ -155,6 +158,9 @@ func (r *runner) readStdout(stdout io.Reader) {
 		}
 		r.mu.Unlock()
 		if first {
+			if fields := strings.Split(line, "|"); r.plainText && len(fields) > 5 {
+				line = strings.Join(fields[:5], "|")
+			}
 			// Fails only when go-plugin has lost interest.
 			_, _ = io.WriteString(r.handshakeIn, line+"\n")
 			return

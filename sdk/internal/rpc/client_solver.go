@@ -37,11 +37,17 @@ type Solver struct {
 // Solve implements core.Solver.
 func (s *Solver) Solve(ctx context.Context, problem core.Problem, progress func(core.SolverProgress)) (*core.Solution, error) {
 	if problem.Basis == nil {
-		return nil, fault.New(fault.Internal, "solver %q was given a problem without a basis", s.name)
+		return nil, fault.New(fault.Usage, "solver %q was given a problem without a basis", s.name)
 	}
 	rows, cols := problem.Basis.Dims()
 	if err := basisShape(int64(problem.Dim))([]int{rows, cols}); err != nil {
-		return nil, fault.New(fault.Internal, "solver %q was given an impossible problem: %w", s.name, err)
+		return nil, fault.New(fault.Usage, "solver %q was given an impossible problem: %w", s.name, err)
+	}
+	if k := wire.Finite(wire.Flat(problem.Basis)); k >= 0 {
+		return nil, fault.New(fault.Usage, "solver %q was given a basis with an element that is not finite: (%d, %d)", s.name, k/cols, k%cols)
+	}
+	if problem.Count < 0 {
+		return nil, fault.New(fault.Usage, "solver %q was asked for %d matrices", s.name, problem.Count)
 	}
 	solution, err := s.solve(ctx, problem, progress)
 	if err != nil {
