@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
@@ -65,7 +66,7 @@ func (e *exact) run(ctx context.Context) error {
 // measure finds the scales of x and f and the noise.
 func (e *exact) measure(ctx context.Context) error {
 	e.report.start("scales")
-	scales, err := sample.Measure(ctx, e.log, e.problem.Info.Inputs, e.rng)
+	scales, err := sample.Measure(ctx, e.log, e.problem.Info.Inputs, e.problem.Info.DType == core.FP32, e.rng)
 	if err != nil {
 		return err
 	}
@@ -127,6 +128,13 @@ func (e *exact) attempt(ctx context.Context) error {
 
 func (e *exact) relativeNoise() float64 { return math.Max(e.scales.Noise/e.scales.Spread, 1e-14) }
 
+// localNoise is the noise of answers near the transitions, relative to the spread of f: what rounding of x does to the
+// pre-activations comes to that of the answers.
+func (e *exact) localNoise(l *recover.Latent) float64 {
+	origin := floats.Norm(l.Point(make([]float64, len(l.Norms))), 2)
+	return math.Hypot(e.relativeNoise(), 2*e.scales.Grid*(origin*floats.Max(l.Norms)+1))
+}
+
 // second recovers the second layer and the shifts from a fresh base point and fits them, for every family of
 // activations; it keeps the best so far.
 func (e *exact) second(ctx context.Context) error {
@@ -137,7 +145,7 @@ func (e *exact) second(ctx context.Context) error {
 		return err
 	}
 	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, recover.Settings{
-		Noise: e.relativeNoise(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
+		Noise: e.localNoise(latent), DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
 	})
 	if err != nil {
 		return err
@@ -159,7 +167,7 @@ func (e *exact) second(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		trusted := e.trusted(fitted, f.Candidate, directionError, 0)
+		trusted := e.trusted(fitted, f.Candidate, e.directionError(), 0)
 		fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe})
 		if err != nil {
 			return err
@@ -190,12 +198,17 @@ func (e *exact) rows(from, to int) refine.Data {
 	return refine.Data{X: x, Y: e.log.Y[from:to]}
 }
 
-// Relative errors of the first layer's directions: as saturation sampling leaves them, and what rounding of x and of
-// a_i . x amounts to.
-const (
-	directionError  = 1e-8
-	exactDirections = 4e-16
-)
+// directionError is how well saturation sampling knows the first layer's directions.
+func (e *exact) directionError() float64 {
+	worst := 1e-8
+	for _, u := range e.units {
+		worst = math.Max(worst, u.Error)
+	}
+	return worst
+}
+
+// roundingError is the relative error that rounding of x and of a_i . x leaves.
+func (e *exact) roundingError() float64 { return 4 * e.scales.Grid }
 
 // polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and
 // determine everything well.
@@ -204,7 +217,7 @@ func (e *exact) polish(ctx context.Context) error {
 	var c Candidate
 	c, e.remark = e.family.nameTwin(e.found)
 	e.family.Candidate = c
-	fitted, stats, err := refine.Levenberg(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, exactDirections, e.local), refine.Settings{
+	fitted, stats, err := refine.Levenberg(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, e.roundingError(), e.local), refine.Settings{
 		Iterations: 30, Tolerance: 0.05, Damping: 1e-9,
 		Observe: func(iteration int, loss float64) {
 			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
@@ -214,7 +227,7 @@ func (e *exact) polish(ctx context.Context) error {
 		return err
 	}
 	e.found, e.loss = fitted, stats.Loss
-	e.certificate = certify.At(fitted, c.Function, c.Function, e.trusted(fitted, c, exactDirections, e.local))
+	e.certificate = certify.At(fitted, c.Function, c.Function, e.trusted(fitted, c, e.roundingError(), e.local))
 	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/sample"
 )
 
@@ -33,6 +34,7 @@ func randomNet(d, m0, m1 int, shift float64, act string, seed uint64) *network.N
 
 func TestFamilies(t *testing.T) {
 	which := os.Getenv("FAM")
+	recover.Debug = os.Getenv("DBG") != ""
 	for _, s := range []struct {
 		d, m0, m1 int
 		shift     float64
@@ -51,7 +53,7 @@ func TestFamilies(t *testing.T) {
 		f := function(t, s.act)
 		for seed := range uint64(4) {
 			n := randomNet(s.d, s.m0, s.m1, s.shift, s.act, seed)
-			o := &netOracle{n: n, f: f}
+			o := &netOracle{n: n, f: f, noise: os.Getenv("NOISE")}
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 			r, err := Run(ctx, Problem{Oracle: o, Info: core.OracleInfo{Inputs: n.Inputs()}, Candidates: []Candidate{{s.act, f}}, Solver: solver(t)}, Settings{Seed: seed, Observe: func(e Event) {
 				if e.Final && testing.Verbose() {

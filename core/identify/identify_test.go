@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"gonum.org/v1/gonum/floats"
@@ -17,15 +18,30 @@ import (
 )
 
 type netOracle struct {
-	n *network.Network
-	f core.Function
-	q int64
+	n     *network.Network
+	f     core.Function
+	q     int64
+	noise string
 }
 
 func (o *netOracle) Ask(_ context.Context, x *mat.Dense) ([]float64, error) {
 	r, _ := x.Dims()
 	o.q += int64(r)
-	return o.n.Evaluate(o.f, o.f, x), nil
+	if o.noise == "fp32" {
+		x = mat.DenseCopyOf(x)
+		x.Apply(func(_, _ int, v float64) float64 { return float64(float32(v)) }, x)
+	}
+	y := o.n.Evaluate(o.f, o.f, x)
+	for i, v := range y {
+		switch o.noise {
+		case "fp32":
+			y[i] = float64(float32(v))
+		case "6", "4":
+			digits, _ := strconv.Atoi(o.noise)
+			y[i], _ = strconv.ParseFloat(strconv.FormatFloat(v, 'e', digits-1, 64), 64)
+		}
+	}
+	return y, nil
 }
 func (o *netOracle) Queries() int64 { return o.q }
 

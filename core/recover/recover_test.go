@@ -98,7 +98,7 @@ func TestExplore(t *testing.T) {
 			o := &netOracle{n: n, f: f}
 			lg := &sample.Log{Oracle: o}
 			rng := rand.New(rand.NewPCG(seed, 1))
-			s, err := sample.Measure(context.Background(), lg, n.Inputs(), rng)
+			s, err := sample.Measure(context.Background(), lg, n.Inputs(), false, rng)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package recover
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -15,10 +16,12 @@ import (
 
 // Settings are what the recovery of the second layer needs to know besides the coordinates.
 type Settings struct {
-	Noise  float64 // of the answers, relative to how much f varies
-	M1     int     // units of the second layer; 0 when not known
-	Solver core.Solver
-	Seed   uint64
+	Noise float64 // of the answers, relative to how much f varies
+	// DirectionError is how well the first layer's directions are known (radians): moving one unit moves the others by that.
+	DirectionError float64
+	M1             int // units of the second layer; 0 when not known
+	Solver         core.Solver
+	Seed           uint64
 }
 
 // Second is the second layer seen from one base point, before any activation is assumed: the gradient in v at a point
@@ -38,6 +41,8 @@ type Second struct {
 	Solution *core.Solution
 }
 
+var Debug bool
+
 // surplus is how many gradients are taken beyond the rank of their span.
 const surplus = 3
 
@@ -53,6 +58,9 @@ const clearGap = 100
 // coordinates of that column space they span exactly the rank-one matrices that the solver then extracts.
 func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.Rand, settings Settings) (*Second, error) {
 	m0 := len(l.Norms)
+	if m0 < 3 {
+		return nil, fault.New(fault.Unsupported, "the first layer has %d units: the second layer's span cannot be seen by moving some and not others", m0)
+	}
 	s := &Second{Latent: l, Base: make([]float64, m0)}
 	for i := range s.Base {
 		s.Base[i] = rng.Float64()*2 - 1
@@ -79,7 +87,10 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 		s.Singular = values
 		rank, clear := settings.M1, true
 		if rank == 0 {
-			rank, clear = Gap(values, math.Max(1e-5, 100*stencil.Error(settings.Noise, 1)), surplus)
+			rank, clear = Gap(values, math.Max(1e-5, 10*(stencil.Error(settings.Noise, 1)+settings.DirectionError)), surplus)
+		}
+		if Debug {
+			fmt.Printf("DBG rank %d clear %v floor %.1e sing %.1e\n", rank, clear, math.Max(1e-5, 10*(stencil.Error(settings.Noise, 1)+settings.DirectionError)), values)
 		}
 		if clear || len(s.Points) >= 2*m0 {
 			span = mat.DenseCopyOf(u.Slice(0, len(outside), 0, min(rank, len(outside))))
@@ -226,6 +237,9 @@ func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Den
 		if stencil.Central || (len(points) > m1 && s.Spectrum[m1-1] > clearGap*s.Spectrum[m1]) {
 			break
 		}
+	}
+	if Debug {
+		fmt.Printf("DBG hess %.1e\n", s.Spectrum)
 	}
 	problem := core.Problem{Dim: m1, Basis: mat.DenseCopyOf(u.Slice(0, m1*m1, 0, min(m1, len(points)))), Count: m1, Seed: settings.Seed}
 	var err error

@@ -17,6 +17,7 @@ type Unit struct {
 	Offset    float64   // the steep part of the step lies on Direction . x + Offset = 0: theta_i / |a_i| up to O(1/|a_i|)
 	// Decay is the rate k |a_i| at which the step's tails decay along Direction, where k is the activation's own rate.
 	Decay float64
+	Error float64 // estimated error of Direction (radians), from noise and from the grid of x
 	Width float64 // distance along Direction over which f is nearly straight at the step
 }
 
@@ -48,7 +49,7 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	if settings.Lines == 0 {
 		settings.Lines = 60
 	}
-	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 60 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
+	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 12 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
 	quiet := 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
 		fresh, impure, err := s.line(ctx)
@@ -117,7 +118,7 @@ func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error
 	for _, u := range s.found {
 		slope := floats.Dot(u.Direction, l.Direction)
 		t := -(floats.Dot(u.Direction, l.Origin) + u.Offset) / slope
-		half := 45 / (u.Decay * math.Abs(slope))
+		half := (s.depth()/u.Decay + 10*u.Error*s.radius) / math.Abs(slope)
 		crossings = append(crossings, [2]float64{t - half, t + half})
 	}
 	gaps := crossings.complement(-reach, reach)
@@ -136,11 +137,17 @@ func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error
 	return pieces, nil
 }
 
+// depth is how many times exp(-1) a tail decays before it is lost in the noise.
+func (s *saturation) depth() float64 { return math.Log(s.scales.Spread/s.scales.Noise) + 8 }
+
 // known reports whether the unit's hyperplane is one of those found.
 func (s *saturation) known(u Unit) bool {
 	for _, v := range s.found {
-		cos := floats.Dot(u.Direction, v.Direction)
-		if 1-math.Abs(cos) < 1e-6 && math.Abs(u.Offset-math.Copysign(1, cos)*v.Offset) < 20/v.Decay+1e-5*s.radius {
+		away := append([]float64(nil), u.Direction...)
+		sign := math.Copysign(1, floats.Dot(u.Direction, v.Direction))
+		floats.AddScaled(away, -sign, v.Direction)
+		uncertain := 20*(u.Error+v.Error) + 1e-9
+		if floats.Norm(away, 2) < uncertain && math.Abs(u.Offset-sign*v.Offset) < 20/v.Decay+uncertain*4*s.radius {
 			return true
 		}
 	}

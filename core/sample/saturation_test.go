@@ -51,7 +51,7 @@ func TestSaturate(t *testing.T) {
 		for seed := range uint64(5) {
 			o := &netOracle{n: n, f: f}
 			rng := rand.New(rand.NewPCG(seed, 1))
-			s, err := Measure(context.Background(), o, n.Inputs(), rng)
+			s, err := Measure(context.Background(), o, n.Inputs(), false, rng)
 			if err != nil {
 				t.Fatal(err)
 			}

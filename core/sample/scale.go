@@ -18,6 +18,7 @@ type Scales struct {
 	Value      float64   // typical magnitude of f
 	Spread     float64   // typical variation of f
 	Noise      float64   // standard deviation of the answers' error, at least rounding
+	Grid       float64   // relative spacing of the x that the backend can tell apart: 2^-53, or 2^-24 in single precision
 }
 
 // Largest ray that is tried, and the factor between two points of a ray.
@@ -29,7 +30,9 @@ const (
 
 // Measure finds the scales of the oracle. It fails with an Unsupported fault when f has no saturation radius, which
 // means that the first layer's activation does not saturate (or x is clipped at nothing).
-func Measure(ctx context.Context, oracle query.Asker, d int, rng *rand.Rand) (*Scales, error) {
+//
+// A backend that says so (single), or whose noise looks like it, is taken to round x to single precision.
+func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *rand.Rand) (*Scales, error) {
 	center := make([]float64, d)
 	s := &Scales{Center: center}
 	var values, radii []float64
@@ -48,13 +51,51 @@ func Measure(ctx context.Context, oracle query.Asker, d int, rng *rand.Rand) (*S
 	if s.Spread == 0 {
 		return nil, fault.New(fault.Unsupported, "the oracle gave the same answer %g at every point asked: there is nothing to identify", values[0])
 	}
-	noise, err := Noise(ctx, oracle, along(center, s.Saturation/300, Direction(rng, d)), Direction(rng, d), s.Saturation*1e-6)
-	if err != nil {
+	var err error
+	if s.Noise, err = level(ctx, oracle, s, s.Saturation/300, rng); err != nil {
 		return nil, err
 	}
-	s.Noise = math.Max(noise, 2e-16*s.Value)
+	if s.Noise > 1e-12*s.Value { // rounded answers are noisier where f is larger
+		for _, radius := range []float64{s.Saturation / 30, s.Saturation / 100} {
+			noise, err := level(ctx, oracle, s, radius, rng)
+			if err != nil {
+				return nil, err
+			}
+			s.Noise = math.Max(s.Noise, noise)
+		}
+	}
+	s.Grid = doubleGrid
+	if single || (s.Noise > 3e-9*s.Value && s.Noise < 3e-7*s.Value) {
+		s.Grid = singleGrid
+	}
 	return s, nil
 }
+
+// level estimates the noise at a random point at the given distance from the center. It goes from coarse to fine: a
+// coarse grid sees rounded answers that a fine one takes for constant, but only where f is smooth on it. Noise is what
+// two successive grids agree on; what f itself does changes with the grid.
+func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, rng *rand.Rand) (float64, error) {
+	x, v := along(s.Center, radius, Direction(rng, len(s.Center))), Direction(rng, len(s.Center))
+	previous, noise := math.Inf(1), 0.0
+	for _, step := range []float64{1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
+		value, agree, err := Noise(ctx, oracle, x, v, s.Saturation*step)
+		if err != nil {
+			return 0, err
+		}
+		noise = math.Max(value, 2e-16*s.Value)
+		if agree && previous < 6*noise && noise < 6*previous {
+			return math.Max(noise, previous), nil
+		}
+		previous = noise
+	}
+	return noise, nil
+}
+
+// Relative spacings of numbers.
+const (
+	doubleGrid = 1.0 / (1 << 53)
+	singleGrid = 1.0 / (1 << 24)
+)
 
 // ray finds the radius beyond which f is constant along v and -v.
 func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius float64, seen []float64, err error) {
@@ -103,8 +144,9 @@ func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius f
 }
 
 // Noise estimates the standard deviation of the error in f from differences along a line, after More and Wild
-// (ECNoise, SIAM J. Sci. Comput. 33, 2011): high differences of a smooth function on a fine grid are noise only.
-func Noise(ctx context.Context, oracle query.Asker, x, v []float64, step float64) (float64, error) {
+// (ECNoise, SIAM J. Sci. Comput. 33, 2011): high differences of a smooth function on a fine grid are noise only. It
+// reports whether the levels of differences agree, which those of a function that is not smooth on the grid don't.
+func Noise(ctx context.Context, oracle query.Asker, x, v []float64, step float64) (noise float64, agree bool, err error) {
 	const n = 8
 	points := make([][]float64, n+1)
 	for k := range points {
@@ -112,13 +154,13 @@ func Noise(ctx context.Context, oracle query.Asker, x, v []float64, step float64
 	}
 	difference, err := Points(ctx, oracle, points)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	difference = append([]float64(nil), difference...)
-	// The k-th differences have variance sigma^2 (2k)!/(k!)^2. Truncation only ever adds, so the smallest of the last
-	// levels is the estimate.
-	gamma, best := 1.0, math.Inf(1)
-	for k := 1; k <= n-2; k++ {
+	// The k-th differences have variance sigma^2 (2k)!/(k!)^2.
+	gamma := 1.0
+	low, high := math.Inf(1), 0.0
+	for k := 1; k <= 6; k++ {
 		for i := 0; i < len(difference)-1; i++ {
 			difference[i] = difference[i+1] - difference[i]
 		}
@@ -128,10 +170,9 @@ func Noise(ctx context.Context, oracle query.Asker, x, v []float64, step float64
 		for _, v := range difference {
 			mean += v * v
 		}
-		level := math.Sqrt(gamma * mean / float64(len(difference)))
-		if k >= 3 {
-			best = math.Min(best, level)
+		if level := math.Sqrt(gamma * mean / float64(len(difference))); k >= 4 {
+			low, high = math.Min(low, level), math.Max(high, level)
 		}
 	}
-	return best, nil
+	return low, high <= 4*low && high > 0, nil
 }
