@@ -27,6 +27,7 @@ type exact struct {
 	report   *reporter
 
 	families []family
+	noise    float64 // of answers near the transitions, relative to the spread of f
 	scales   *sample.Scales
 	units    []sample.Unit
 	local    int // the first query in log that was asked near the transitions, not far out
@@ -144,8 +145,9 @@ func (e *exact) second(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.noise = e.localNoise(latent)
 	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, recover.Settings{
-		Noise: e.localNoise(latent), DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
+		Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
 	})
 	if err != nil {
 		return err

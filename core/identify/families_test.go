@@ -13,7 +13,6 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/network"
-	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/sample"
 )
 
@@ -34,7 +33,6 @@ func randomNet(d, m0, m1 int, shift float64, act string, seed uint64) *network.N
 
 func TestFamilies(t *testing.T) {
 	which := os.Getenv("FAM")
-	recover.Debug = os.Getenv("DBG") != ""
 	for _, s := range []struct {
 		d, m0, m1 int
 		shift     float64

@@ -92,7 +92,7 @@ func (e *exact) validate(ctx context.Context, n *network.Network, c Candidate, r
 // verdict decides whether the network is identified: fresh answers agree with it to their noise, and the answers
 // determine all of its parameters.
 func (e *exact) verdict(r *Result) (bool, string) {
-	allowed := math.Max(1e-9, 30*e.relativeNoise())
+	allowed := math.Max(1e-9, 30*e.noise)
 	switch {
 	case r.Validation.RelativeError > allowed:
 		return false, fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation; %.1e would be noise", r.Validation.RelativeError, allowed)

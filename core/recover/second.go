@@ -2,7 +2,6 @@ package recover
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -40,8 +39,6 @@ type Second struct {
 	Spectrum []float64 // singular values of the Hessians' span: m1 of them stand out
 	Solution *core.Solution
 }
-
-var Debug bool
 
 // surplus is how many gradients are taken beyond the rank of their span.
 const surplus = 3
@@ -88,9 +85,6 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 		rank, clear := settings.M1, true
 		if rank == 0 {
 			rank, clear = Gap(values, math.Max(1e-5, 10*(stencil.Error(settings.Noise, 1)+settings.DirectionError)), surplus)
-		}
-		if Debug {
-			fmt.Printf("DBG rank %d clear %v floor %.1e sing %.1e\n", rank, clear, math.Max(1e-5, 10*(stencil.Error(settings.Noise, 1)+settings.DirectionError)), values)
 		}
 		if clear || len(s.Points) >= 2*m0 {
 			span = mat.DenseCopyOf(u.Slice(0, len(outside), 0, min(rank, len(outside))))
@@ -238,9 +232,6 @@ func (s *Second) extract(ctx context.Context, oracle query.Asker, basis *mat.Den
 			break
 		}
 	}
-	if Debug {
-		fmt.Printf("DBG hess %.1e\n", s.Spectrum)
-	}
 	problem := core.Problem{Dim: m1, Basis: mat.DenseCopyOf(u.Slice(0, m1*m1, 0, min(m1, len(points)))), Count: m1, Seed: settings.Seed}
 	var err error
 	s.Solution, err = settings.Solver.Solve(ctx, problem, func(core.SolverProgress) {})
@@ -310,25 +301,26 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 	m0, m1 := s.Weights.Dims()
 	_, d := s.Latent.Rows.Dims()
 	n := network.New(d, m0, m1, gName, hName)
-	stretch := s.Latent.rate / g.Facts().Right.Rate // u = stretch v + delta: tails fix only the product of rate and norm
+	ratio := s.Latent.rate / g.Facts().Right.Rate // tails fix only the product of rate and norm
 	delta := make([]float64, m0)
-	base := make([]float64, m0) // g' at the base
+	base := make([]float64, m0)    // dz/dv at the base
+	stretch := make([]float64, m0) // u_i = stretch_i v_i + delta_i
 	for i := range m0 {
-		delta[i] = s.shift(g, stretch, i)
-		u := []float64{stretch*s.Base[i] + delta[i]}
+		stretch[i], delta[i] = s.shift(g, ratio, i)
+		u := []float64{stretch[i]*s.Base[i] + delta[i]}
 		g.Apply(1, u, u)
-		base[i] = u[0]
+		base[i] = stretch[i] * u[0]
 		for j := range d {
-			n.First.Weight.Set(i, j, stretch*s.Latent.Norms[i]*s.Latent.Rows.At(i, j))
+			n.First.Weight.Set(i, j, stretch[i]*s.Latent.Norms[i]*s.Latent.Rows.At(i, j))
 		}
-		n.First.Bias[i] = stretch*s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
+		n.First.Bias[i] = stretch[i]*s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
 	}
 	// q_l at every point, with b_l up to a factor.
 	z := mat.NewDense(len(s.Points), m0, nil)
 	for k, v := range s.Points {
 		row := z.RawRowView(k)
 		for i := range row {
-			row[i] = stretch*v[i] + delta[i]
+			row[i] = stretch[i]*v[i] + delta[i]
 		}
 		g.Apply(0, row, row)
 	}
@@ -349,9 +341,10 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 	return n
 }
 
-// shift finds delta_i: where v_i moved, row i of the gradient is g'(v_i + delta_i) / g'(base_i + delta_i) times what it
-// would be at the base.
-func (s *Second) shift(g core.Function, stretch float64, i int) float64 {
+// shift finds delta_i: where v_i moved, row i of the gradient is g'(u_i) / g'(u_i at the base) times what it would be at
+// the base, u_i = stretch v_i + delta_i. The stretch is as given, unless no shift explains the rows: then the unit's
+// norm was measured wrongly, and is fitted too.
+func (s *Second) shift(g core.Function, given float64, i int) (stretch, delta float64) {
 	var at, seen, expected []float64
 	_, m1 := s.Weights.Dims()
 	for k, v := range s.Points {
@@ -366,8 +359,8 @@ func (s *Second) shift(g core.Function, stretch float64, i int) float64 {
 		}
 		expected = append(expected, e)
 	}
-	misfit := func(delta float64) float64 {
-		t := make([]float64, len(at)+1)
+	t := make([]float64, len(at)+1)
+	misfit := func(stretch, delta float64) float64 {
 		for k, v := range at {
 			t[k] = stretch*v + delta
 		}
@@ -379,7 +372,26 @@ func (s *Second) shift(g core.Function, stretch float64, i int) float64 {
 			w := math.Abs(seen[k]*t[len(at)]) + math.Abs(expected[k]*t[k])
 			total += r * r / (w*w + 1e-300)
 		}
-		return total
+		return total / float64(len(at))
 	}
-	return minimize(misfit, -6, 6, 600)
+	best := func(stretch float64) (delta, least float64) {
+		delta = minimize(func(d float64) float64 { return misfit(stretch, d) }, -6, 6, 240)
+		return delta, misfit(stretch, delta)
+	}
+	stretch = given
+	delta, least := best(stretch)
+	if least < unexplained {
+		return stretch, delta
+	}
+	const steps = 60
+	for k := -steps; k <= steps; k++ {
+		try := given * math.Pow(8, float64(k)/steps)
+		if d, l := best(try); l < least/4 {
+			stretch, delta, least = try, d, l
+		}
+	}
+	return stretch, delta
 }
+
+// unexplained is the mean squared relative misfit from which a unit's norm is not believed.
+const unexplained = 1e-3

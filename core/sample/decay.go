@@ -11,10 +11,11 @@ import (
 
 // A step's tail is a power series in q = exp(-Decay s) without constant term, s the distance from the step: g is a
 // power series in q, and everything behind it is analytic in g. tailPoints values of f a side are fitted by tailTerms
-// powers.
+// powers, or noisyTerms where noise would feed on more freedom.
 const (
 	tailPoints = 5
 	tailTerms  = 3
+	noisyTerms = 2
 )
 
 // tail is one side of a step: distances s > 0 and how far f is from its limit there.
@@ -26,6 +27,10 @@ type tail struct {
 // neighbour's step is in the tail, tries other places of the hyperplane further out.
 func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, error) {
 	best, least := 0.0, math.Inf(1)
+	terms := tailTerms
+	if s.noisy() {
+		terms = noisyTerms
+	}
 	for try := range 8 {
 		place := x
 		if try > 0 {
@@ -38,7 +43,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if !ok {
 			continue
 		}
-		if rate, misfit := fitDecay(tails, u.Decay); misfit < least {
+		if rate, misfit := fitDecay(tails, u.Decay, terms); misfit < least {
 			best, least = rate, misfit
 		}
 		if least < goodTail || (least < fairTail && try >= 3) {
@@ -89,15 +94,8 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, b
 	}
 	var tails []tail
 	var rates []float64
-	order := []int{0, 1} // the side with the larger tail first; the other only if that one is of no use
-	if math.Abs(y[0]-limit[1]) > math.Abs(y[0]-limit[0]) {
-		order = []int{1, 0}
-	}
-	for _, side := range order {
-		if len(tails) > 0 {
-			break
-		}
-		sign := 1 - 2*float64(side)
+	for side := range 2 {
+		sign := 1 - 2*float64(side) // right, left
 		size := math.Abs(y[0] - limit[side])
 		if size < 1e4*floor {
 			continue
@@ -201,16 +199,16 @@ func (s *saturation) refineTail(ctx context.Context, l line, sign, limit float64
 
 // fitDecay returns the rate (and its misfit) for which both tails are power series in exp(-rate s), by variable projection: the
 // coefficients are linear, the rate is found by a scan around the guess and golden section.
-func fitDecay(tails []tail, guess float64) (rate, misfit float64) {
+func fitDecay(tails []tail, guess float64, terms int) (rate, misfit float64) {
 	at := func(rate float64) float64 {
 		total := 0.0
 		for _, t := range tails {
 			n := len(t.s)
-			a := mat.NewDense(n, tailTerms, nil)
+			a := mat.NewDense(n, terms, nil)
 			b := mat.NewVecDense(n, nil)
 			for i := range n {
 				// Relative weights; powers relative to the first point, so that the columns are of one size.
-				for j := range tailTerms {
+				for j := range terms {
 					a.Set(i, j, math.Exp(-float64(j+1)*rate*(t.s[i]-t.s[0]))/math.Abs(t.e[i]/t.e[0]))
 				}
 				b.SetVec(i, t.e[i]/math.Abs(t.e[i]))

@@ -30,6 +30,9 @@ type SaturationSettings struct {
 	Observe func(lines, found int)
 }
 
+// mostFruitless is how many lines in a row may show steps that cannot be used before the search gives up on them.
+const mostFruitless = 6
+
 // saturation is one search.
 type saturation struct {
 	oracle   query.Asker
@@ -49,8 +52,8 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	if settings.Lines == 0 {
 		settings.Lines = 60
 	}
-	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 12 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
-	quiet := 0
+	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 30 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
+	quiet, fruitless := 0, 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
 		fresh, impure, err := s.line(ctx)
 		if err != nil {
@@ -65,8 +68,10 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 		switch {
 		case fresh > 0:
 			quiet = 0
-		case impure > 0 && lines < settings.Lines/2: // steps too close to each other: look from further away
+			fruitless = 0
+		case impure > 0 && fruitless < mostFruitless: // steps too close to each other: look from further away
 			s.radius *= 2
+			fruitless++
 		default:
 			quiet++
 		}
@@ -146,7 +151,7 @@ func (s *saturation) known(u Unit) bool {
 		away := append([]float64(nil), u.Direction...)
 		sign := math.Copysign(1, floats.Dot(u.Direction, v.Direction))
 		floats.AddScaled(away, -sign, v.Direction)
-		uncertain := 20*(u.Error+v.Error) + 1e-9
+		uncertain := math.Max(20*(u.Error+v.Error), 1e-5)
 		if floats.Norm(away, 2) < uncertain && math.Abs(u.Offset-sign*v.Offset) < 20/v.Decay+uncertain*4*s.radius {
 			return true
 		}

@@ -78,6 +78,9 @@ func (p *profile) invert(y float64) (float64, bool) {
 	return b, true
 }
 
+// noisy reports whether noise, not interpolation, bounds what a step tells.
+func (s *saturation) noisy() bool { return s.scales.Noise > 1e-12*s.scales.Value }
+
 // lever sharpens a direction that noise has blurred: displacements within the hyperplane as long as the direction's own
 // error allows move f by that error times their length. blur is the error of one such reading, in distance along
 // Direction.
@@ -120,7 +123,7 @@ func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, err
 	none := Unit{}
 	center := l.at(c.center)
 	p := newProfile(c.half)
-	if s.scales.Noise < 1e-12*s.scales.Value {
+	if !s.noisy() {
 		p = newProfile(0.4 * c.half) // the interpolation's error, not noise, is what counts
 	}
 	here := line{Origin: center, Direction: l.Direction}
