@@ -1,0 +1,528 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/teachers"
+)
+
+// SuiteFormat is the value of the "format" field of a suite file.
+const SuiteFormat = "nnid/suite/v1"
+
+// Suite is a suite file, expanded: every setting is a cell.
+type Suite struct {
+	Name  string
+	Title string
+	Seeds int // every cell is run with the seeds 0 .. Seeds-1
+	Cells []Cell
+}
+
+// Cell is one setting, to be tried with every seed.
+type Cell struct {
+	Name    string        // tells all that sets the cell apart
+	Bound   float64       // the largest parameter error of a success
+	Require float64       // success rate below which the suite counts as failed
+	Timeout time.Duration // of one run
+	Spec    Spec          // of its runs, Seed aside
+}
+
+// Spec is all that decides what a run does. Its hash identifies the run in the database.
+type Spec struct {
+	Family     string        `json:"family"`
+	File       string        `json:"file,omitempty"`   // family file: path of the network file
+	Digest     string        `json:"digest,omitempty"` // of the network file or table, so that another content is another run
+	Data       string        `json:"data,omitempty"`   // family trained: name of the table
+	Case       string        `json:"case,omitempty"`   // family degenerate: name of the case
+	Size       teachers.Size `json:"size"`
+	Shift      float64       `json:"shift"`
+	Activation string        `json:"activation,omitempty"` // empty for family file: the file says
+
+	DType  string  `json:"dtype"`
+	Digits int     `json:"digits"`
+	Noise  float64 `json:"noise"`
+
+	Candidates string  `json:"candidates"` // given, auto, or the name of an activation
+	Sizes      string  `json:"sizes"`      // given or unknown
+	Solver     string  `json:"solver"`
+	Recipe     string  `json:"recipe"`
+	Domain     float64 `json:"domain"`
+	MaxQueries int64   `json:"max_queries"`
+
+	Seed uint64 `json:"seed"`
+}
+
+// Families of networks.
+const (
+	FamilyPlanted    = "planted"
+	FamilyTrained    = "trained"
+	FamilyDegenerate = "degenerate"
+	FamilyFile       = "file"
+)
+
+// Words for what a run is told.
+const (
+	given   = "given"
+	unknown = "unknown"
+	auto    = "auto"
+	all     = "all"
+)
+
+// grid is one value or a list of values to try.
+type grid[T any] []T
+
+// UnmarshalYAML reads a value or a list.
+func (g *grid[T]) UnmarshalYAML(read func(any) error) error {
+	var list []T
+	if err := read(&list); err == nil {
+		*g = list
+		return nil
+	}
+	var one T
+	if err := read(&one); err != nil {
+		return err
+	}
+	*g = grid[T]{one}
+	return nil
+}
+
+func (g grid[T]) or(values ...T) grid[T] {
+	if len(g) == 0 {
+		return values
+	}
+	return g
+}
+
+type suiteFile struct {
+	Format   string     `yaml:"format"`
+	Name     string     `yaml:"name"`
+	Title    string     `yaml:"title"`
+	Seeds    int        `yaml:"seeds"`
+	Defaults settings   `yaml:"defaults"`
+	Cells    []cellFile `yaml:"cells"`
+}
+
+type settings struct {
+	Bound   float64 `yaml:"bound"`
+	Require float64 `yaml:"require"`
+	Timeout string  `yaml:"timeout"`
+}
+
+type cellFile struct {
+	Name     string      `yaml:"name"`
+	Network  networkFile `yaml:"network"`
+	Oracle   oracleFile  `yaml:"oracle"`
+	Run      runFile     `yaml:"run"`
+	settings `yaml:",inline"`
+}
+
+type networkFile struct {
+	Family     string        `yaml:"family"`
+	File       grid[string]  `yaml:"file"`
+	Data       grid[string]  `yaml:"data"`
+	Case       grid[string]  `yaml:"case"`
+	Sizes      grid[string]  `yaml:"sizes"`
+	Shift      grid[float64] `yaml:"shift"`
+	Activation grid[string]  `yaml:"activation"`
+}
+
+type oracleFile struct {
+	DType  grid[string]  `yaml:"dtype"`
+	Digits grid[int]     `yaml:"digits"`
+	Noise  grid[float64] `yaml:"noise"`
+}
+
+type runFile struct {
+	Activation grid[string]  `yaml:"activation"`
+	Sizes      grid[string]  `yaml:"sizes"`
+	Solver     grid[string]  `yaml:"solver"`
+	Recipe     grid[string]  `yaml:"recipe"`
+	Domain     grid[float64] `yaml:"domain"`
+	MaxQueries grid[int64]   `yaml:"max-queries"`
+}
+
+// ReadSuite reads a suite file and expands its grids. Paths in it are relative to the file's folder; tables holds the
+// data sets of the family "trained". Errors are usage faults that show the place.
+func ReadSuite(path string, tables fs.FS) (*Suite, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause
+		}
+		return nil, fault.New(fault.Usage, "suite file %s cannot be read: %w", path, err)
+	}
+	suite, err := parseSuite(content, filepath.Dir(path), tables)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "suite file %s: %w", path, err)
+	}
+	return suite, nil
+}
+
+func parseSuite(content []byte, folder string, tables fs.FS) (*Suite, error) {
+	var file suiteFile
+	decoder := yaml.NewDecoder(bytes.NewReader(content), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := decoder.Decode(&file); err != nil {
+		// With the line of the file and a mark below the culprit.
+		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	switch {
+	case file.Format != SuiteFormat:
+		return nil, fmt.Errorf("the format is %q; it must be %q", file.Format, SuiteFormat)
+	case core.CheckName(file.Name) != nil:
+		return nil, fmt.Errorf("name: %w", core.CheckName(file.Name))
+	case file.Seeds < 1:
+		return nil, fmt.Errorf("seeds is %d; it must be at least 1", file.Seeds)
+	case len(file.Cells) == 0:
+		return nil, errors.New("there are no cells; a suite needs one at least")
+	}
+	suite := &Suite{Name: file.Name, Title: file.Title, Seeds: file.Seeds}
+	if suite.Title == "" {
+		suite.Title = file.Name
+	}
+	names := map[string]bool{}
+	for k, cell := range file.Cells {
+		cells, err := cell.expand(file.Defaults, folder, tables)
+		if err != nil {
+			return nil, fmt.Errorf("cell %d (%s): %w", k+1, cell.Name, err)
+		}
+		for _, c := range cells {
+			if names[c.Name] {
+				return nil, fmt.Errorf("cell %d (%s): the setting %q is there twice; give one of the two cells another name", k+1, cell.Name, c.Name)
+			}
+			names[c.Name] = true
+		}
+		suite.Cells = append(suite.Cells, cells...)
+	}
+	return suite, nil
+}
+
+// expand returns the cells of the grid.
+func (c cellFile) expand(defaults settings, folder string, tables fs.FS) ([]Cell, error) {
+	if c.Name == "" {
+		return nil, errors.New("a cell needs a name")
+	}
+	limits, err := c.limits(defaults)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := c.Network.expand(folder, tables)
+	if err != nil {
+		return nil, err
+	}
+	var cells []Cell
+	for _, spec := range networks {
+		err := c.conditions(spec, func(spec Spec) error {
+			if err := spec.check(); err != nil {
+				return err
+			}
+			cell := limits
+			cell.Name, cell.Spec = spec.label(c.Name), spec
+			cells = append(cells, cell)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return cells, nil
+}
+
+func (c cellFile) limits(defaults settings) (Cell, error) {
+	first := func(values ...float64) float64 {
+		for _, v := range values {
+			if v != 0 {
+				return v
+			}
+		}
+		return 0
+	}
+	cell := Cell{Bound: first(c.Bound, defaults.Bound, 1e-6), Require: first(c.Require, defaults.Require), Timeout: 5 * time.Minute}
+	text := c.Timeout
+	if text == "" {
+		text = defaults.Timeout
+	}
+	if text != "" {
+		var err error
+		if cell.Timeout, err = time.ParseDuration(text); err != nil || cell.Timeout <= 0 {
+			return cell, fmt.Errorf("timeout is %q; it must be a duration such as 90s", text)
+		}
+	}
+	switch {
+	case !(cell.Bound > 0):
+		return cell, fmt.Errorf("bound is %g; it must be positive", cell.Bound)
+	case !(cell.Require >= 0 && cell.Require <= 1):
+		return cell, fmt.Errorf("require is %g; it must be a success rate between 0 and 1", cell.Require)
+	}
+	return cell, nil
+}
+
+// expand returns the networks of the grid.
+func (n networkFile) expand(folder string, tables fs.FS) ([]Spec, error) {
+	unused := func(names ...string) error {
+		set := map[string]bool{
+			"file": len(n.File) > 0, "data": len(n.Data) > 0, "case": len(n.Case) > 0, "sizes": len(n.Sizes) > 0,
+			"shift": len(n.Shift) > 0, "activation": len(n.Activation) > 0,
+		}
+		for _, name := range names {
+			if set[name] {
+				return fmt.Errorf("network: the family %s has no %s", n.Family, name)
+			}
+		}
+		return nil
+	}
+	var specs []Spec
+	switch n.Family {
+	case FamilyFile:
+		if err := unused("data", "case", "sizes", "shift", "activation"); err != nil {
+			return nil, err
+		}
+		for _, pattern := range n.File {
+			files, err := filepath.Glob(filepath.Join(folder, pattern))
+			if err != nil || len(files) == 0 {
+				return nil, fmt.Errorf("network: no file matches %q, which is relative to the folder of the suite file", pattern)
+			}
+			for _, file := range files {
+				content, err := os.ReadFile(file)
+				if err != nil {
+					return nil, fmt.Errorf("network: %w", err)
+				}
+				specs = append(specs, Spec{Family: n.Family, File: file, Digest: digest(content)})
+			}
+		}
+	case FamilyTrained:
+		if err := unused("file", "case", "shift"); err != nil {
+			return nil, err
+		}
+		for _, data := range n.Data {
+			content, err := fs.ReadFile(tables, data+".csv")
+			if err != nil {
+				return nil, fmt.Errorf("network: there is no table %q; there are: %s", data, strings.Join(tableNames(tables), ", "))
+			}
+			inputs := bytes.Count(content[:max(0, bytes.IndexByte(content, '\n'))], []byte(","))
+			for _, text := range n.Sizes {
+				size, err := parseSize(strconv.Itoa(inputs) + "-" + text)
+				if err != nil {
+					return nil, fmt.Errorf("network: sizes: %q must be like 8-4: the neurons of the first and of the second hidden layer", text)
+				}
+				for _, activation := range n.Activation {
+					specs = append(specs, Spec{Family: n.Family, Data: data, Digest: digest(content), Size: size, Activation: activation})
+				}
+			}
+		}
+	case FamilyPlanted, FamilyDegenerate:
+		if err := unused("file", "data"); err != nil {
+			return nil, err
+		}
+		cases := []string{""}
+		if n.Family == FamilyPlanted {
+			if err := unused("case"); err != nil {
+				return nil, err
+			}
+		} else {
+			var err error
+			if cases, err = caseNames(n.Case.or(all)); err != nil {
+				return nil, err
+			}
+		}
+		for _, name := range cases {
+			for _, text := range n.Sizes {
+				size, err := parseSize(text)
+				if err != nil {
+					return nil, fmt.Errorf("network: sizes: %q must be like 20-20-5: inputs, neurons of the first and of the second hidden layer", text)
+				}
+				for _, activation := range n.Activation {
+					for _, shift := range n.Shift.or(0) {
+						specs = append(specs, Spec{Family: n.Family, Case: name, Size: size, Activation: activation, Shift: shift})
+					}
+				}
+			}
+		}
+	default:
+		return nil, fmt.Errorf("network: family is %q; it must be one of %s, %s, %s, %s", n.Family, FamilyPlanted, FamilyTrained, FamilyDegenerate, FamilyFile)
+	}
+	if len(specs) == 0 {
+		needs := map[string]string{
+			FamilyFile: "file", FamilyTrained: "data, sizes and activation", FamilyPlanted: "sizes and activation", FamilyDegenerate: "sizes and activation",
+		}
+		return nil, fmt.Errorf("network: the family %s needs %s", n.Family, needs[n.Family])
+	}
+	return specs, nil
+}
+
+// conditions calls yield with every combination of the oracle's conditions and the run's settings.
+func (c cellFile) conditions(spec Spec, yield func(Spec) error) error {
+	var err error
+	each := func(next func()) {
+		if err == nil {
+			next()
+		}
+	}
+	for _, spec.DType = range c.Oracle.DType.or(string(core.FP64)) {
+		for _, spec.Digits = range c.Oracle.Digits.or(0) {
+			for _, spec.Noise = range c.Oracle.Noise.or(0) {
+				for _, spec.Candidates = range c.Run.Activation.or(given) {
+					for _, spec.Sizes = range c.Run.Sizes.or(unknown) {
+						for _, spec.Solver = range c.Run.Solver.or(auto) {
+							for _, spec.Recipe = range c.Run.Recipe.or(identify.RecipeExact) {
+								for _, spec.Domain = range c.Run.Domain.or(0) {
+									for _, spec.MaxQueries = range c.Run.MaxQueries.or(0) {
+										each(func() { err = yield(spec) })
+									}
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	return err
+}
+
+// check refuses what the stages would refuse only when it is their turn.
+func (s Spec) check() error {
+	switch {
+	case s.DType != string(core.FP64) && s.DType != string(core.FP32):
+		return fmt.Errorf("oracle: dtype is %q; it must be %s or %s", s.DType, core.FP64, core.FP32)
+	case s.Digits < 0 || s.Digits > 17:
+		return fmt.Errorf("oracle: digits is %d; it must be between 1 and 17, or 0 for no rounding", s.Digits)
+	case !(s.Noise >= 0) || math.IsInf(s.Noise, 0):
+		return fmt.Errorf("oracle: noise is %g; it must be a standard deviation", s.Noise)
+	case s.Sizes != given && s.Sizes != unknown:
+		return fmt.Errorf("run: sizes is %q; it must be %s or %s", s.Sizes, given, unknown)
+	case s.Recipe != identify.RecipeExact && s.Recipe != identify.RecipePaper:
+		return fmt.Errorf("run: recipe is %q; it must be %s or %s", s.Recipe, identify.RecipeExact, identify.RecipePaper)
+	case !(s.Domain >= 0) || math.IsInf(s.Domain, 0):
+		return fmt.Errorf("run: domain is %g; it must be positive, or 0 for no bound", s.Domain)
+	case s.MaxQueries < 0:
+		return fmt.Errorf("run: max-queries is %d; it must be positive, or 0 for no limit", s.MaxQueries)
+	case !(s.Shift >= 0) || math.IsInf(s.Shift, 0):
+		return fmt.Errorf("network: shift is %g; it must be a standard deviation", s.Shift)
+	}
+	return nil
+}
+
+// label names a setting: what the suite calls it, the network, then all that is not the default.
+func (s Spec) label(name string) string {
+	words := []string{name}
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	switch s.Family {
+	case FamilyFile:
+		add("%s", strings.TrimSuffix(filepath.Base(s.File), ".json"))
+	case FamilyTrained:
+		add("%s %d-%d %s", s.Data, s.Size.M0, s.Size.M1, s.Activation)
+	default:
+		if s.Case != "" {
+			add("%s", s.Case)
+		}
+		add("%s %s", s.Size, s.Activation)
+		if s.Shift != 0 {
+			add("shift %g", s.Shift)
+		}
+	}
+	if s.DType != string(core.FP64) {
+		add("%s", s.DType)
+	}
+	if s.Digits != 0 {
+		add("%d digits", s.Digits)
+	}
+	if s.Noise != 0 {
+		add("noise %g", s.Noise)
+	}
+	if s.Candidates != given {
+		add("as %s", s.Candidates)
+	}
+	if s.Sizes != unknown {
+		add("sizes given")
+	}
+	if s.Solver != auto {
+		add("%s", s.Solver)
+	}
+	if s.Recipe != identify.RecipeExact {
+		add("recipe %s", s.Recipe)
+	}
+	if s.Domain != 0 {
+		add("domain %g", s.Domain)
+	}
+	if s.MaxQueries != 0 {
+		add("at most %d queries", s.MaxQueries)
+	}
+	return strings.Join(words, " ")
+}
+
+func parseSize(text string) (teachers.Size, error) {
+	parts := strings.Split(text, "-")
+	var values [3]int
+	if len(parts) != 3 {
+		return teachers.Size{}, errors.New("three numbers are needed")
+	}
+	for k, part := range parts {
+		v, err := strconv.Atoi(part)
+		if err != nil {
+			return teachers.Size{}, err
+		}
+		values[k] = v
+	}
+	size := teachers.Size{Inputs: values[0], M0: values[1], M1: values[2]}
+	return size, size.Check()
+}
+
+func caseNames(wanted []string) ([]string, error) {
+	var known []string
+	for _, c := range teachers.Cases() {
+		known = append(known, c.Name)
+	}
+	if slices.Equal(wanted, []string{all}) {
+		return known, nil
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("network: there is no degenerate case %q; there are: %s, or %s for all", name, strings.Join(known, ", "), all)
+		}
+	}
+	return wanted, nil
+}
+
+func tableNames(tables fs.FS) []string {
+	files, _ := fs.Glob(tables, "*.csv")
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(f, ".csv")
+	}
+	return files
+}
+
+// Only keeps the cells whose names contain one of the given texts.
+func (s *Suite) Only(texts []string) error {
+	if len(texts) == 0 {
+		return nil
+	}
+	var kept []Cell
+	for _, c := range s.Cells {
+		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(c.Name, text) }) {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) == 0 {
+		names := make([]string, 0, len(s.Cells))
+		for _, c := range s.Cells {
+			names = append(names, c.Name)
+		}
+		return fault.New(fault.Usage, "no cell has %q in its name; there are:\n  %s", strings.Join(texts, `" or "`), strings.Join(names, "\n  "))
+	}
+	s.Cells = kept
+	return nil
+}
