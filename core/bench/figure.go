@@ -38,6 +38,7 @@ func (s *Summary) WriteFigure(w io.Writer, format string) error {
 
 	width, height := 11*vg.Inch, vg.Length(len(cells))*0.22*vg.Inch+0.9*vg.Inch
 	paint := func(c draw.Canvas) {
+		c = draw.Crop(c, 0.1*vg.Inch, -0.15*vg.Inch, 0.05*vg.Inch, -0.1*vg.Inch)
 		split := c.Min.X + 0.64*(c.Max.X-c.Min.X)
 		left, right := c, c
 		left.Max.X, right.Min.X = split-0.1*vg.Inch, split+0.1*vg.Inch
@@ -93,7 +94,7 @@ func panel(cells []*CellSummary, title string, logarithmic bool, of func(*Record
 			return
 		}
 		if scatter, err := plotter.NewScatter(points); err == nil { // the points are finite
-			scatter.GlyphStyle = draw.GlyphStyle{Shape: shape, Color: colour, Radius: vg.Points(1.8)}
+			scatter.GlyphStyle = draw.GlyphStyle{Shape: shape, Color: colour, Radius: vg.Points(2)}
 			p.Add(scatter)
 		}
 	}

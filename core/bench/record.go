@@ -55,8 +55,11 @@ type Record struct {
 // SizesRight reports whether both hidden layers of the network found have their true sizes.
 func (r *Record) SizesRight() bool { return r.FoundM0 == r.Size.M0 && r.FoundM1 == r.Size.M1 }
 
-// ActivationRight reports whether the activation found is the true one.
-func (r *Record) ActivationRight() bool { return r.FoundActivation == r.Activation }
+// ActivationRight reports whether the activation found is the true one, or one that describes the same networks: only
+// then is there an error of the parameters.
+func (r *Record) ActivationRight() bool {
+	return r.FoundActivation == r.Activation || !math.IsNaN(r.MaxError)
+}
 
 // Success reports whether the run identified the network and every parameter is within the bound.
 func (r *Record) Success(bound float64) bool {

@@ -39,14 +39,25 @@ type Runner struct {
 	Tables      fs.FS         // data sets of the family "trained"
 	Workers     int           // runs at the same time; 0: one a core
 	Timeout     time.Duration // of a run, in place of the suite's; 0: the suite's
-	RerunFailed bool          // run again what is kept but did not succeed
-	Version     string        // of nnid, for the records
+	Rerun       Rerun         // which kept runs to repeat
+	Version     string        // of nnid, for the records: what is kept of another version is told apart by it
 	// Observe is called after every run, from one goroutine at a time; done counts the kept ones too. May be nil.
 	Observe func(cell Cell, record *Record, done, total int)
 
 	mu        sync.Mutex
 	functions map[string]*compiled
 }
+
+// Rerun says which kept runs are repeated.
+type Rerun string
+
+// The choices; all of them also repeat runs that timed out with less time than there is now.
+const (
+	RerunNone   Rerun = "none"
+	RerunFailed Rerun = "failed" // those that did not succeed
+	RerunOther  Rerun = "other"  // those of another version
+	RerunAll    Rerun = "all"
+)
 
 type compiled struct {
 	once     sync.Once
@@ -139,7 +150,15 @@ func (r *Runner) again(cell Cell, kept *Record) bool {
 	if kept.Outcome == TimedOut && kept.Timeout < cell.Timeout {
 		return true
 	}
-	return r.RerunFailed && !kept.Success(cell.Bound)
+	switch r.Rerun {
+	case RerunAll:
+		return true
+	case RerunOther:
+		return kept.Version != r.Version
+	case RerunFailed:
+		return !kept.Success(cell.Bound)
+	}
+	return false
 }
 
 // one does a run. The error is the suite's or the machine's; whatever the run meets is in the record.
@@ -222,14 +241,29 @@ func (r *Runner) judge(ctx context.Context, record *Record, truth *network.Netwo
 	if result.Validation.Queries > 0 {
 		record.ValidationError = finiteOrNaN(result.Validation.RelativeError)
 	}
-	if !record.SizesRight() || !record.ActivationRight() {
+	if !record.SizesRight() {
 		return
 	}
 	function, err := r.function(ctx, truth.First.Activation)
 	if err != nil {
 		return
 	}
-	c, err := network.Compare(truth, result.Network, function.Facts(), function.Facts())
+	found := result.Network
+	if found.First.Activation != truth.First.Activation {
+		// tanh and sigmoid describe the same networks: no query tells which of them was meant.
+		other, err := r.function(ctx, found.First.Activation)
+		if err != nil {
+			return
+		}
+		relation, ok := network.Equivalent(other, function)
+		if !ok {
+			return
+		}
+		found = found.Clone()
+		found.RewriteFirst(relation, truth.First.Activation)
+		found.RewriteSecond(relation, truth.First.Activation)
+	}
+	c, err := network.Compare(truth, found, function.Facts(), function.Facts())
 	if err != nil {
 		return
 	}

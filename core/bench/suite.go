@@ -112,22 +112,22 @@ type suiteFile struct {
 	Name     string     `yaml:"name"`
 	Title    string     `yaml:"title"`
 	Seeds    int        `yaml:"seeds"`
-	Defaults settings   `yaml:"defaults"`
+	Defaults limitsFile `yaml:"defaults"`
 	Cells    []cellFile `yaml:"cells"`
 }
 
-type settings struct {
+type limitsFile struct {
 	Bound   float64 `yaml:"bound"`
 	Require float64 `yaml:"require"`
 	Timeout string  `yaml:"timeout"`
 }
 
 type cellFile struct {
-	Name     string      `yaml:"name"`
-	Network  networkFile `yaml:"network"`
-	Oracle   oracleFile  `yaml:"oracle"`
-	Run      runFile     `yaml:"run"`
-	settings `yaml:",inline"`
+	Name    string      `yaml:"name"`
+	Network networkFile `yaml:"network"`
+	Oracle  oracleFile  `yaml:"oracle"`
+	Run     runFile     `yaml:"run"`
+	Limits  limitsFile  `yaml:",inline"`
 }
 
 type networkFile struct {
@@ -211,7 +211,7 @@ func parseSuite(content []byte, folder string, tables fs.FS) (*Suite, error) {
 }
 
 // expand returns the cells of the grid.
-func (c cellFile) expand(defaults settings, folder string, tables fs.FS) ([]Cell, error) {
+func (c cellFile) expand(defaults limitsFile, folder string, tables fs.FS) ([]Cell, error) {
 	if c.Name == "" {
 		return nil, errors.New("a cell needs a name")
 	}
@@ -241,7 +241,7 @@ func (c cellFile) expand(defaults settings, folder string, tables fs.FS) ([]Cell
 	return cells, nil
 }
 
-func (c cellFile) limits(defaults settings) (Cell, error) {
+func (c cellFile) limits(defaults limitsFile) (Cell, error) {
 	first := func(values ...float64) float64 {
 		for _, v := range values {
 			if v != 0 {
@@ -250,8 +250,8 @@ func (c cellFile) limits(defaults settings) (Cell, error) {
 		}
 		return 0
 	}
-	cell := Cell{Bound: first(c.Bound, defaults.Bound, 1e-6), Require: first(c.Require, defaults.Require), Timeout: 5 * time.Minute}
-	text := c.Timeout
+	cell := Cell{Bound: first(c.Limits.Bound, defaults.Bound, 1e-6), Require: first(c.Limits.Require, defaults.Require), Timeout: 5 * time.Minute}
+	text := c.Limits.Timeout
 	if text == "" {
 		text = defaults.Timeout
 	}

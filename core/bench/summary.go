@@ -247,7 +247,7 @@ func (r *Record) why(bound float64) string {
 	if r.FoundM0 != 0 && !r.SizesRight() {
 		wrong = append(wrong, fmt.Sprintf("found %d + %d neurons instead of %d + %d", r.FoundM0, r.FoundM1, r.Size.M0, r.Size.M1))
 	}
-	if r.FoundActivation != "" && !r.ActivationRight() {
+	if r.FoundActivation != "" && r.SizesRight() && !r.ActivationRight() {
 		wrong = append(wrong, fmt.Sprintf("found %s instead of %s", r.FoundActivation, r.Activation))
 	}
 	if r.MaxError > bound {
