@@ -31,7 +31,8 @@ type exact struct {
 	scales   *sample.Scales
 	units    []sample.Unit
 	local    int // the first query in log that was asked near the transitions, not far out
-	spreaded int // queries of spread so far
+	// The queries of spread in log: the first, and how many.
+	spreadFrom, spreaded int
 
 	found       *network.Network
 	family      family  // that found is written in
@@ -158,13 +159,13 @@ func (e *exact) second(ctx context.Context) error {
 	if err := e.spread(ctx, latent, m1); err != nil {
 		return err
 	}
-	data := e.rows(from, len(e.log.Y))
+	spread := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	data := e.rows(min(from, e.spreadFrom), len(e.log.Y))
 	observe := func(iteration int, loss float64) {
 		e.report.progress(iteration, 0, loss, "iteration %d", iteration)
 	}
 	for _, f := range e.families {
-		n := second.Network(f.Function, f.Function, f.Name, f.Name)
-		n.OutputBias = meanResidual(n, f.Candidate, data)
+		n := second.Network(f.Function, f.Function, f.Name, f.Name, spread.X, spread.Y, e.rng)
 		fitted, _, err := refine.FixedDirections(ctx, n, f.Function, f.Function, data, refine.Settings{Observe: observe})
 		if err != nil {
 			return err
@@ -180,15 +181,6 @@ func (e *exact) second(ctx context.Context) error {
 	}
 	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
 	return nil
-}
-
-func meanResidual(n *network.Network, c Candidate, data refine.Data) float64 {
-	y := n.Evaluate(c.Function, c.Function, data.X)
-	total := 0.0
-	for i := range y {
-		total += data.Y[i] - y[i]
-	}
-	return n.OutputBias + total/float64(len(y))
 }
 
 // rows returns the logged queries from..to as data.
@@ -286,7 +278,10 @@ func (e *exact) spread(ctx context.Context, l *recover.Latent, m1 int) error {
 	if count <= 0 {
 		return nil
 	}
-	e.spreaded += count
+	if e.spreaded > 0 { // a retry found more units: the few rows that this would add are not worth a gap in the log
+		return nil
+	}
+	e.spreadFrom, e.spreaded = len(e.log.Y), count
 	points := make([][]float64, count)
 	for k := range points {
 		v := make([]float64, len(l.Norms))

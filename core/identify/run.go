@@ -57,7 +57,7 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 // validate asks fresh rows and compares.
 func (e *exact) validate(ctx context.Context, n *network.Network, c Candidate, result *Result) error {
 	e.report.start("validation")
-	count := max(40, min(200, n.Parameters()/10))
+	count := max(24, min(200, n.Parameters()/10))
 	d := n.Inputs()
 	x := mat.NewDense(count, d, nil)
 	for i := range count {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
@@ -41,7 +42,7 @@ type Second struct {
 }
 
 // surplus is how many gradients are taken beyond the rank of their span.
-const surplus = 3
+const surplus = 2
 
 // clearGap is how far the last singular value of the Hessians' span must stand above their error for the extraction
 // to rest on it; where forward differences don't reach it, central ones are taken.
@@ -68,7 +69,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 	// The span outside the first group, and its dimension.
 	count := settings.M1 + surplus
 	if settings.M1 == 0 {
-		count = min(m0, 8)
+		count = min(m0, 6)
 	}
 	first := groups[0]
 	outside := complement(m0, first)
@@ -84,7 +85,7 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 		s.Singular = values
 		rank, clear := settings.M1, true
 		if rank == 0 {
-			rank, clear = Gap(values, math.Max(1e-5, 10*(stencil.Error(settings.Noise, 1)+settings.DirectionError)), surplus)
+			rank, clear = Gap(values, 5*stencil.Error(settings.Noise, 1)+10*settings.DirectionError, surplus)
 		}
 		if clear || len(s.Points) >= 2*m0 {
 			span = mat.DenseCopyOf(u.Slice(0, len(outside), 0, min(rank, len(outside))))
@@ -295,9 +296,9 @@ func (l *Latent) offDiagonal(ctx context.Context, oracle query.Asker, v []float6
 }
 
 // Network completes the second layer under the assumption that the activations are g and h: the shifts delta_i from
-// how the gradient's rows change as v_i moves, then scale, shift and output weight of each second-layer unit from its
-// slopes.
-func (s *Second) Network(g, h core.Function, gName, hName string) *network.Network {
+// how the gradient's rows change as v_i moves, then scale, shift and output weight of each second-layer unit, first from
+// its slopes, then from the answers y at the rows x, where all units move.
+func (s *Second) Network(g, h core.Function, gName, hName string, x *mat.Dense, y []float64, rng *rand.Rand) *network.Network {
 	m0, m1 := s.Weights.Dims()
 	_, d := s.Latent.Rows.Dims()
 	n := network.New(d, m0, m1, gName, hName)
@@ -315,7 +316,13 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 		}
 		n.First.Bias[i] = stretch[i]*s.Latent.Norms[i]*s.Latent.Offsets[i] + delta[i]
 	}
-	// q_l at every point, with b_l up to a factor.
+	direction := mat.NewDense(m0, m1, nil) // b_l up to a factor
+	for i := range m0 {
+		for l := range m1 {
+			direction.Set(i, l, s.Weights.At(i, l)/base[i])
+		}
+	}
+	// z at the gradients' points and at the rows.
 	z := mat.NewDense(len(s.Points), m0, nil)
 	for k, v := range s.Points {
 		row := z.RawRowView(k)
@@ -324,19 +331,45 @@ func (s *Second) Network(g, h core.Function, gName, hName string) *network.Netwo
 		}
 		g.Apply(0, row, row)
 	}
+	rows := min(len(y), 30*m1+200)
+	zx := mat.NewDense(rows, m0, nil)
+	for k := range rows {
+		row := zx.RawRowView(k)
+		for i, v := range s.Latent.Coordinates(x.RawRowView(k)) {
+			row[i] = stretch[i]*v + delta[i]
+		}
+		g.Apply(0, row, row)
+	}
+	var atPoints, atRows mat.Dense
+	atPoints.Mul(z, direction)
+	atRows.Mul(zx, direction)
+	model := additive{h: h, q: &atRows, y: y[:rows]}
+	first := shape{make([]float64, m1), make([]float64, m1)}
+	mean, deviation := make([]float64, m1), make([]float64, m1)
 	for l := range m1 {
-		b := mat.NewVecDense(m0, nil)
-		for i := range m0 {
-			b.SetVec(i, s.Weights.At(i, l)/base[i])
+		scale, shift, _ := fitSlope(h, mat.Col(nil, l, &atPoints), mat.Row(nil, l, s.Slopes))
+		q := mat.Col(nil, l, &atRows)
+		mean[l], deviation[l] = stat.PopMeanStdDev(q, nil)
+		for k := range q {
+			atRows.Set(k, l, (q[k]-mean[l])/deviation[l])
 		}
-		q := mat.NewVecDense(len(s.Points), nil)
-		q.MulVec(z, b)
-		scale, shift, weight := fitSlope(h, q.RawVector().Data, mat.Row(nil, l, s.Slopes))
+		first.scale[l], first.shift[l] = scale*deviation[l], shift+scale*mean[l]
+	}
+	_, spread := stat.PopMeanStdDev(model.y, nil)
+	found, _ := model.search(first, 1e-3*spread, rng)
+	c, _ := model.project(found)
+	for l := range m1 {
+		scale := found.scale[l] / deviation[l]
 		for i := range m0 {
-			n.Second.Weight.Set(l, i, scale*b.AtVec(i))
+			n.Second.Weight.Set(l, i, scale*direction.At(i, l))
 		}
-		n.Second.Bias[l] = shift
-		n.Output[l] = weight
+		n.Second.Bias[l] = found.shift[l] - scale*mean[l]
+		if c != nil {
+			n.Output[l] = c[l]
+		}
+	}
+	if c != nil {
+		n.OutputBias = c[m1]
 	}
 	return n
 }

@@ -24,7 +24,7 @@ type Unit struct {
 // SaturationSettings are the knobs of [Saturate]; the zero value is the default.
 type SaturationSettings struct {
 	Units   int    // stop when this many units are found; 0 when not known
-	Quiet   int    // lines in a row that bring nothing new before the search ends; default 3
+	Quiet   int    // lines in a row that bring nothing new before the search ends; default 2
 	Lines   int    // most lines; default 60
 	Known   []Unit // found earlier; the search goes on from them
 	Observe func(lines, found int)
@@ -47,7 +47,7 @@ type saturation struct {
 // Saturate finds the hyperplanes of the first-layer units, and how fast their steps decay, from far out.
 func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng *rand.Rand, settings SaturationSettings) ([]Unit, error) {
 	if settings.Quiet == 0 {
-		settings.Quiet = 3
+		settings.Quiet = 2
 	}
 	if settings.Lines == 0 {
 		settings.Lines = 60

@@ -73,17 +73,22 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 
 // level estimates the noise at a random point at the given distance from the center. It goes from coarse to fine: a
 // coarse grid sees rounded answers that a fine one takes for constant, but only where f is smooth on it. Noise is what
-// two successive grids agree on; what f itself does changes with the grid.
+// two successive grids agree on; what f itself does changes with the grid. Two fine grids come first: if they see double
+// precision, that is all.
 func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, rng *rand.Rand) (float64, error) {
 	x, v := along(s.Center, radius, Direction(rng, len(s.Center))), Direction(rng, len(s.Center))
 	previous, noise := math.Inf(1), 0.0
-	for _, step := range []float64{1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
+	for k, step := range []float64{1e-6, 1e-7, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
+		if k == 2 {
+			previous = math.Inf(1)
+		}
 		value, agree, err := Noise(ctx, oracle, x, v, s.Saturation*step)
 		if err != nil {
 			return 0, err
 		}
 		noise = math.Max(value, 2e-16*s.Value)
-		if agree && previous < 6*noise && noise < 6*previous {
+		double := noise < 1e-13*s.Value
+		if agree && (k >= 2 || double) && previous < 6*noise && noise < 6*previous {
 			return math.Max(noise, previous), nil
 		}
 		previous = noise
