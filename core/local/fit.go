@@ -1,0 +1,169 @@
+package local
+
+import (
+	"context"
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/refine"
+)
+
+// fitSettings bound one fit.
+type fitSettings struct {
+	iterations int
+	target     float64 // loss (mean square) that ends the fit: the truth is found
+	patience   int     // so many iterations in a row that gain little end the fit
+	gain       float64 // what counts as little: the fraction by which the loss falls
+	damping    float64 // first damping, relative to the mean curvature
+}
+
+// fit is least squares on all parameters from a start that may be far off: Levenberg-Marquardt with two changes that
+// decide whether students with too many units arrive (docs/local.md). The damping is the same for all parameters,
+// not scaled with their curvature, so that directions without curvature do not run away; and each step is bent along
+// the geodesic of the model's graph (Transtrum & Sethna, "Improvements to the Levenberg-Marquardt algorithm",
+// arXiv 1201.5885), which follows the long curved canyons such students end in.
+//
+// [refine.Levenberg] is for starts that are nearly right, where it converges at half of the cost.
+func fit(ctx context.Context, start *network.Network, g, h core.Function, data refine.Data, s fitSettings) (*network.Network, float64, error) {
+	n := start.Clone()
+	p := refine.Pack(n)
+	size, count := len(p), len(data.Y)
+	jacobian := mat.NewDense(count, size, nil)
+	normal := mat.NewSymDense(size, nil)
+	damped := mat.NewSymDense(size, nil)
+	residual := refine.Jacobian(n, g, h, data, jacobian)
+	loss := floats.Dot(residual, residual) / float64(count)
+	damping, slow := s.damping, 0
+	trial := n.Clone()
+	next := make([]float64, size)
+	at := func(step []float64) []float64 { // residuals after a step
+		floats.AddTo(next, p, step)
+		refine.Unpack(trial, next)
+		r := trial.Evaluate(g, h, data.X)
+		floats.Sub(r, data.Y)
+		return r
+	}
+	gradient := make([]float64, size)
+	var cholesky mat.Cholesky
+	for range s.iterations {
+		if loss <= s.target || slow >= s.patience {
+			break
+		}
+		raw := normal.RawSymmetric()
+		clear(raw.Data)
+		accumulate(jacobian.RawMatrix(), raw)
+		transposed(jacobian, residual, gradient)
+		curvature := mat.Trace(normal) / float64(size)
+		improved := false
+		for range 16 {
+			if err := ctx.Err(); err != nil {
+				return n, loss, err
+			}
+			damped.CopySym(normal)
+			for i := range size {
+				damped.SetSym(i, i, normal.At(i, i)+damping*curvature)
+			}
+			if !cholesky.Factorize(damped) {
+				damping = math.Max(4*damping, 1e-15)
+				continue
+			}
+			step := descend(&cholesky, gradient)
+			if step == nil {
+				damping = math.Max(4*damping, 1e-15)
+				continue
+			}
+			for _, candidate := range [][]float64{bend(&cholesky, jacobian, residual, step, at), step} {
+				if candidate == nil {
+					continue
+				}
+				r := at(candidate)
+				l := floats.Dot(r, r) / float64(count)
+				if l < loss { // false for NaN
+					if loss-l < s.gain*loss {
+						slow++
+					} else {
+						slow = 0
+					}
+					copy(p, next)
+					refine.Unpack(n, p)
+					loss, improved = l, true
+					break
+				}
+			}
+			if improved {
+				damping = math.Max(damping/5, 1e-16)
+				break
+			}
+			damping *= 3
+		}
+		if !improved {
+			break
+		}
+		residual = refine.Jacobian(n, g, h, data, jacobian)
+	}
+	return n, loss, nil
+}
+
+// probe is the fraction of the step at which the curvature along it is measured.
+const probe = 0.1
+
+// bend returns the step with its second order correction, or nil where the correction is too large to be trusted.
+func bend(cholesky *mat.Cholesky, jacobian *mat.Dense, residual, step []float64, at func([]float64) []float64) []float64 {
+	short := make([]float64, len(step))
+	floats.ScaleTo(short, probe, step)
+	second := at(short)
+	along := make([]float64, len(residual))
+	blas64.Gemv(blas.NoTrans, 1, jacobian.RawMatrix(), vector(step), 0, vector(along))
+	for k := range second {
+		second[k] = 2 / probe * ((second[k]-residual[k])/probe - along[k])
+	}
+	right := make([]float64, len(step))
+	transposed(jacobian, second, right)
+	correction := descend(cholesky, right)
+	if correction == nil || !(2*floats.Norm(correction, 2) <= 0.75*floats.Norm(step, 2)) {
+		return nil
+	}
+	return floats.AddScaledTo(correction, step, 0.5, correction)
+}
+
+// descend solves H step = -gradient.
+func descend(cholesky *mat.Cholesky, gradient []float64) []float64 {
+	var step mat.VecDense
+	if err := cholesky.SolveVecTo(&step, mat.NewVecDense(len(gradient), gradient)); err != nil {
+		if _, ill := err.(mat.Condition); !ill {
+			return nil
+		}
+	}
+	s := step.RawVector().Data
+	floats.Scale(-1, s)
+	return s
+}
+
+func vector(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1, Data: v} }
+
+// transposed sets dst to J^T v.
+func transposed(j *mat.Dense, v, dst []float64) {
+	blas64.Gemv(blas.Trans, 1, j.RawMatrix(), vector(v), 0, vector(dst))
+}
+
+// accumulate adds J^T J to the upper triangle, tile by tile: gonum's Gemm runs in parallel, its Syrk does not.
+func accumulate(j blas64.General, upper blas64.Symmetric) {
+	const tile = 192
+	columns := func(from, to int) blas64.General {
+		return blas64.General{Rows: j.Rows, Cols: to - from, Stride: j.Stride, Data: j.Data[from:]}
+	}
+	for a := 0; a < upper.N; a += tile {
+		left := columns(a, min(a+tile, upper.N))
+		for b := a; b < upper.N; b += tile {
+			right := columns(b, min(b+tile, upper.N))
+			out := blas64.General{Rows: left.Cols, Cols: right.Cols, Stride: upper.Stride, Data: upper.Data[a*upper.Stride+b:]}
+			blas64.Gemm(blas.Trans, blas.NoTrans, 1, left, right, 1, out)
+		}
+	}
+}

@@ -1,0 +1,337 @@
+// Package local identifies networks from answers near the origin, where all units are alive: for inputs whose domain
+// is bounded so tightly that no unit can be isolated far out, and for activations that do not saturate.
+//
+// A student with more units of both layers than can be needed is fitted to answers at random points; then units that
+// the others can replace are removed one by one until none is left to remove, which also counts m0 and m1. Students
+// with spare units nearly always arrive, students of the right size seldom do: spare units turn local minima into
+// saddles (Simsek et al., arXiv 2105.12221; Martinelli et al., "Expand-and-Cluster", arXiv 2304.12794).
+package local
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/query"
+	"github.com/nnid/nnid/core/refine"
+	"github.com/nnid/nnid/core/sample"
+)
+
+// Settings say what is known. The zero value is the default.
+type Settings struct {
+	Domain float64 // no query leaves |x|_inf <= Domain; 0 when unbounded
+	M0, M1 int     // sizes of the hidden layers; 0 when not known
+	Noise  float64 // standard deviation of an answer's error; 0 means rounding alone
+	Starts int     // most students; default 24
+	Seed   uint64
+	// Name of the activation of both layers, for the network that is returned.
+	Activation string
+	Observe    func(text string) // told of every start and its outcome; may be nil
+	Trace      func(format string, args ...any)
+}
+
+// search is one identification.
+type search struct {
+	oracle   *counted
+	d        int
+	g, h     core.Function
+	settings Settings
+	rng      *rand.Rand
+
+	basis  *mat.Dense // d x r, orthonormal columns that span the a_i; nil when r = d
+	r      int
+	radius float64 // points lie in |x|_inf <= radius
+
+	w [][]float64 // the points' coordinates in the basis
+	y []float64
+
+	variance      float64 // of y
+	target, exact float64 // losses: at which a fit ends; at which a student counts as arrived
+}
+
+// counted refuses points outside of the domain: a query there would be a defect of this package.
+type counted struct {
+	query.Asker
+	domain float64
+}
+
+func (c *counted) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
+	if c.domain > 0 {
+		for _, v := range x.RawMatrix().Data {
+			if math.Abs(v) > c.domain {
+				return nil, fault.New(fault.Internal, "a query at |x|_inf = %g would leave the domain %g", math.Abs(v), c.domain)
+			}
+		}
+	}
+	y, err := c.Asker.Ask(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range y {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fault.New(fault.Oracle, "the oracle answered %g", v)
+		}
+	}
+	return y, nil
+}
+
+// Start returns a network that agrees with the oracle to rounding, or to its noise, at fresh points of the domain. The
+// error is [fault.Unsupported] when none was found.
+func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, settings Settings) (*network.Network, error) {
+	if settings.Starts == 0 {
+		settings.Starts = 24
+	}
+	s := &search{
+		oracle: &counted{oracle, settings.Domain}, d: d, g: g, h: h, settings: settings,
+		rng: rand.New(rand.NewPCG(settings.Seed, 0x6c6f63616c)), r: d,
+	}
+	if err := s.measure(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.reduce(ctx); err != nil {
+		return nil, err
+	}
+	return s.run(ctx)
+}
+
+func (s *search) trace(format string, args ...any) {
+	if s.settings.Trace != nil {
+		s.settings.Trace(format, args...)
+	}
+}
+
+// sizes of the student at the given start: half as many units again as there are, or as there can be without more
+// units than inputs. Where the students do not arrive they grow.
+func (s *search) sizes(stage int) (k0, k1 int) {
+	m0 := s.settings.M0
+	if m0 == 0 {
+		m0 = s.r
+	}
+	m1 := s.settings.M1
+	if m1 == 0 {
+		m1 = max(3, int(math.Ceil(0.26*float64(m0))))
+	}
+	grown := math.Pow(1.4, float64(stage))
+	k0 = int(math.Ceil(1.5 * float64(m0)))
+	if s.settings.M0 == 0 && stage > 1 {
+		k0 = int(float64(k0) * math.Pow(1.2, float64(stage-1)))
+	}
+	k1 = max(m1+2, int(math.Ceil(1.5*float64(m1))))
+	if s.settings.M1 == 0 {
+		k1 = int(float64(k1) * grown)
+	}
+	return k0, k1
+}
+
+// starts of a stage: after so many failures the students grow.
+const starts = 6
+
+// run fits students until one arrives.
+func (s *search) run(ctx context.Context) (*network.Network, error) {
+	best := math.Inf(1)
+	for start := range s.settings.Starts {
+		k0, k1 := s.sizes(start / starts)
+		size := network.Parameters(s.r, k0, k1)
+		if err := s.more(ctx, 2*size-len(s.y)); err != nil {
+			return nil, err
+		}
+		data := s.data()
+		student := s.student(k0, k1, data)
+		n, loss, err := fit(ctx, student, s.g, s.h, data, fitSettings{iterations: 150, target: s.target, patience: 8, gain: 1e-2, damping: 1e-2})
+		if err != nil {
+			return nil, err
+		}
+		s.trace("  start %d: %d, %d units, loss %.1e of the variance", start, k0, k1, loss/s.variance)
+		if loss > 1e-6*s.variance && loss > s.exact {
+			best = math.Min(best, loss)
+			continue
+		}
+		n, loss, err = s.prune(ctx, n, loss, data)
+		if err != nil {
+			return nil, err
+		}
+		if loss > s.exact {
+			n, loss, err = fit(ctx, n, s.g, s.h, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
+			if err != nil {
+				return nil, err
+			}
+			if loss <= s.exact {
+				n, loss, err = s.prune(ctx, n, loss, data)
+				if err != nil {
+					return nil, err
+				}
+			}
+		}
+		best = math.Min(best, loss)
+		m0, m1 := n.Sizes()
+		s.trace("  start %d: pruned to %d, %d units, loss %.1e of the variance", start, m0, m1, loss/s.variance)
+		if loss > s.exact {
+			continue
+		}
+		full, ok, err := s.finish(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return full, nil
+		}
+	}
+	return nil, fault.New(fault.Unsupported, "no network could be found that explains the answers: the best of %d students leaves %.1e of their variance", s.settings.Starts, best/s.variance)
+}
+
+// student returns random units, with the output weights that fit best.
+func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
+	n := network.New(s.r, k0, k1, s.settings.Activation, s.settings.Activation)
+	for i := range k0 {
+		n.First.Weight.SetRow(i, sample.Direction(s.rng, s.r))
+		n.First.Bias[i] = 0.3 * s.rng.NormFloat64()
+	}
+	for l := range k1 {
+		n.Second.Weight.SetRow(l, sample.Direction(s.rng, k0))
+		n.Second.Bias[l] = 0.3 * s.rng.NormFloat64()
+	}
+	out := layer(layer(data.X, n.First, s.g), n.Second, s.h)
+	rows, _ := out.Dims()
+	full := mat.NewDense(rows, k1+1, nil)
+	for r := range rows {
+		copy(full.RawRowView(r), out.RawRowView(r))
+		full.Set(r, k1, 1)
+	}
+	gram := mat.NewSymDense(k1+1, nil)
+	gram.SymOuterK(1, full.T())
+	ridge := 1e-6 * mat.Trace(gram) / float64(k1+1)
+	for i := range k1 + 1 {
+		gram.SetSym(i, i, gram.At(i, i)+ridge)
+	}
+	right := make([]float64, k1+1)
+	transposed(full, data.Y, right)
+	var cholesky mat.Cholesky
+	if cholesky.Factorize(gram) {
+		if c := descend(&cholesky, right); c != nil {
+			floats.Scale(-1, c)
+			copy(n.Output, c)
+			n.OutputBias = c[k1]
+		}
+	}
+	return n
+}
+
+func (s *search) data() refine.Data {
+	x := mat.NewDense(len(s.w), s.r, nil)
+	for k, w := range s.w {
+		x.SetRow(k, w)
+	}
+	return refine.Data{X: x, Y: s.y}
+}
+
+// more asks at count further random points of the span of the a_i.
+func (s *search) more(ctx context.Context, count int) error {
+	if count <= 0 {
+		return nil
+	}
+	xs, ws := make([][]float64, count), make([][]float64, count)
+	for k := range xs {
+		xs[k] = s.box()
+		ws[k] = xs[k]
+		if s.basis != nil {
+			xs[k], ws[k] = s.project(xs[k])
+		}
+	}
+	y, err := sample.Points(ctx, s.oracle, xs)
+	if err != nil {
+		return err
+	}
+	s.w, s.y = append(s.w, ws...), append(s.y, y...)
+	mean := floats.Sum(s.y) / float64(len(s.y))
+	s.variance = 0
+	largest := 0.0
+	for _, v := range s.y {
+		s.variance += (v - mean) * (v - mean) / float64(len(s.y))
+		largest = math.Max(largest, math.Abs(v))
+	}
+	if s.variance <= math.Pow(1e-13*largest+3*s.settings.Noise, 2) {
+		return fault.New(fault.Unsupported, "the answers do not vary by more than their noise within |x|_inf <= %.3g", s.radius)
+	}
+	noise := math.Max(s.settings.Noise, 2e-16*largest)
+	s.target = math.Max(1e-27*s.variance, noise*noise)
+	s.exact = math.Max(1e-18*s.variance, 4*noise*noise)
+	return nil
+}
+
+// box returns a point uniform in the box.
+func (s *search) box() []float64 {
+	x := make([]float64, s.d)
+	for i := range x {
+		x[i] = s.radius * (2*s.rng.Float64() - 1)
+	}
+	return x
+}
+
+// project returns the nearest point of the span that is within the box on the way from the origin, and its
+// coordinates.
+func (s *search) project(x []float64) (within, w []float64) {
+	w = make([]float64, s.r)
+	transposed(s.basis, x, w)
+	within = make([]float64, s.d)
+	lift := func() {
+		v := mat.NewVecDense(s.d, within)
+		v.MulVec(s.basis, mat.NewVecDense(s.r, w))
+	}
+	lift()
+	if most := floats.Norm(within, math.Inf(1)); most > s.radius {
+		floats.Scale(s.radius/most*(1-1e-12), w)
+		lift()
+	}
+	return within, w
+}
+
+// finish lifts a student that arrived to all inputs, polishes it and compares it with the oracle at fresh points.
+func (s *search) finish(ctx context.Context, n *network.Network) (*network.Network, bool, error) {
+	const fresh = 40
+	data := s.data()
+	full := n
+	if s.basis != nil {
+		m0, m1 := n.Sizes()
+		full = network.New(s.d, m0, m1, n.First.Activation, n.Second.Activation)
+		full.First.Weight.Mul(n.First.Weight, s.basis.T())
+		copy(full.First.Bias, n.First.Bias)
+		full.Second, full.Output, full.OutputBias = n.Second, n.Output, n.OutputBias
+		// The span is known to the accuracy of its finite differences only.
+		points := make([][]float64, int(1.3*float64(full.Parameters()))+10)
+		for k := range points {
+			points[k] = s.box()
+		}
+		y, err := sample.Points(ctx, s.oracle, points)
+		if err != nil {
+			return nil, false, err
+		}
+		x := mat.NewDense(len(points), s.d, nil)
+		for k, p := range points {
+			x.SetRow(k, p)
+		}
+		data = refine.Data{X: x, Y: y}
+	}
+	full, _, err := refine.Levenberg(ctx, full, s.g, s.h, data, refine.Settings{Iterations: 20, Damping: 1e-9, Tolerance: 0.05})
+	if err != nil {
+		return nil, false, err
+	}
+	points := make([][]float64, fresh)
+	x := mat.NewDense(fresh, s.d, nil)
+	for k := range points {
+		points[k] = s.box()
+		x.SetRow(k, points[k])
+	}
+	y, err := sample.Points(ctx, s.oracle, points)
+	if err != nil {
+		return nil, false, err
+	}
+	loss := refine.Loss(full, s.g, s.h, refine.Data{X: x, Y: y}) / fresh
+	s.trace("  fresh points: loss %.1e of the variance", loss/s.variance)
+	return full, loss <= 10*s.exact, nil
+}
