@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/compile"
+	"github.com/nnid/nnid/core/host"
+	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/query"
+)
+
+// opener opens components: in this process, or in processes of their own.
+type opener interface {
+	Oracle(context.Context, string, core.Options) (core.Oracle, error)
+	Solver(context.Context, string, core.Options) (core.Solver, error)
+	Activation(context.Context, string, core.Options) (core.Activation, error)
+}
+
+// BenchmarkIdentify measures what the process boundary costs: one iteration is two whole identifications from opening the
+// components to the result, the journal included, in turns with every plugin in this process and with every plugin in a
+// process of its own. The metric "ratio" is the median time of the latter over that of the former, launching the processes
+// included; "ratio-running" leaves the launch and the end of the processes out, as for a run of any length.
+func BenchmarkIdentify(b *testing.B) {
+	for _, name := range []string{"diabetes-tanh-8-4", "digits-tanh-24-6"} {
+		b.Run(name, func(b *testing.B) {
+			file, err := filepath.Abs("../../testdata/networks/" + name + ".json")
+			if err != nil {
+				b.Fatal(err)
+			}
+			m0, m1 := 8, 4
+			if name == "digits-tanh-24-6" {
+				m0, m1 = 24, 6
+			}
+			var here, there, running []float64
+			for b.Loop() {
+				took, _ := identifyOnce(b, host.InProcess{Plugin: builtins()}, file, m0, m1)
+				here = append(here, took.Seconds())
+
+				began := time.Now()
+				h := host.New(host.Settings{Self: new(builtins()), SelfPath: binary, SearchPath: []string{}, LockFile: filepath.Join(b.TempDir(), "plugins.lock")})
+				_, run := identifyOnce(b, h, file, m0, m1)
+				if err := h.Close(); err != nil {
+					b.Fatal(err)
+				}
+				there = append(there, time.Since(began).Seconds())
+				running = append(running, run.Seconds())
+			}
+			b.ReportMetric(median(here)*1e3, "ms-in-process")
+			b.ReportMetric(median(there)*1e3, "ms-out-of-process")
+			b.ReportMetric(median(running)*1e3, "ms-running")
+			b.ReportMetric(median(there)/median(here), "ratio")
+			b.ReportMetric(median(running)/median(here), "ratio-running")
+		})
+	}
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
+
+// identifyOnce returns how long it took in all, and how long after everything was open.
+func identifyOnce(b *testing.B, from opener, file string, m0, m1 int) (took, running time.Duration) {
+	began := time.Now()
+	ctx := b.Context()
+	check := func(err error) {
+		if err != nil {
+			b.Helper()
+			b.Fatal(err)
+		}
+	}
+	oracle, err := from.Oracle(ctx, "network", core.Options{"file": file})
+	check(err)
+	activation, err := from.Activation(ctx, "tanh", nil)
+	check(err)
+	solver, err := from.Solver(ctx, "auto", nil)
+	check(err)
+	opened := time.Now()
+	function, err := compile.Compile(ctx, activation)
+	check(err)
+	info, err := oracle.Info(ctx)
+	check(err)
+	journal, err := query.OpenJournal(filepath.Join(b.TempDir(), "journal"), query.Identity{Oracle: "network", Model: info.Model, Seed: 1, Inputs: info.Inputs})
+	check(err)
+	session, err := query.Open(ctx, oracle, query.Settings{Journal: journal})
+	check(err)
+	result, err := identify.Run(ctx, identify.Problem{
+		Oracle: session, Info: session.Info(), Candidates: []identify.Candidate{{Name: "tanh", Function: function}}, M0: m0, M1: m1,
+		Solver: solver, SolverName: "auto",
+	}, identify.Settings{Recipe: identify.RecipeExact, Seed: 1, Observe: func(identify.Event) {}})
+	check(err)
+	if !result.Identified {
+		b.Fatalf("not identified: %s", result.Reason)
+	}
+	check(journal.Close())
+	running = time.Since(opened)
+	check(oracle.Close())
+	return time.Since(began), running
+}
