@@ -93,9 +93,10 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 	if err != nil || len(groups) == 0 {
 		return 0, 0, err
 	}
+	groups, impure = whole(groups, pieces)
 	cores, err := l.straighten(ctx, s.oracle, groups, s.tolerance())
 	if err != nil {
-		return 0, 0, err
+		return 0, impure, err
 	}
 	for _, c := range cores {
 		if c.half == 0 {
@@ -114,6 +115,23 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 		}
 	}
 	return fresh, impure, nil
+}
+
+// whole drops the groups that reach the end of a searched piece: there a known unit's step covers part of another's, and
+// what is left of that one is only a tail.
+func whole(groups [][]interval, pieces []interval) (kept [][]interval, dropped int) {
+	for _, g := range groups {
+		cut := false
+		for _, p := range pieces {
+			cut = cut || g[0].a == p.a || g[len(g)-1].b == p.b
+		}
+		if cut {
+			dropped++
+		} else {
+			kept = append(kept, g)
+		}
+	}
+	return kept, dropped
 }
 
 // unexplained returns the parts of the line where no known hyperplane makes f change, with f at their ends.

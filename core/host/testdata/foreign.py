@@ -20,11 +20,13 @@ pool = descriptor_pool.DescriptorPool()
 with open(os.environ["NNID_TEST_DESCRIPTORS"], "rb") as file:
     for described in descriptor_pb2.FileDescriptorSet.FromString(file.read()).file:
         pool.Add(described)
-factory = message_factory.MessageFactory(pool)
 
 
 def message(name):
-    return factory.GetPrototype(pool.FindMessageTypeByName("nnid.v1." + name))
+    described = pool.FindMessageTypeByName("nnid.v1." + name)
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(described)
+    return message_factory.MessageFactory(pool).GetPrototype(described)  # before protobuf 4.22
 
 
 def derivative(requests, context):
