@@ -26,7 +26,8 @@ const (
 )
 
 // WriteFigure draws every run as a point, a row a cell: its parameter error on the left and its queries per parameter
-// on the right; blue dots succeeded, orange crosses did not. format is "svg" or "png".
+// on the right; blue dots succeeded, orange crosses did not. A run that found no network of the right size is on the
+// right edge. format is "svg" or "png".
 func (s *Summary) WriteFigure(w io.Writer, format string) error {
 	var cells []*CellSummary
 	for i := range s.Cells {
@@ -47,8 +48,8 @@ func (s *Summary) WriteFigure(w io.Writer, format string) error {
 		d.text(left-margin/2, top+(float64(k)+0.5)*rowHeight+0.35*fontSize, right, c.Cell.Name)
 	}
 	d.panel(cells, left, top, "largest relative parameter error", decades, func(r *Record) float64 { return r.MaxError })
-	d.panel(cells, left+panelWidth+2*margin, top, "queries / P", fromZero, (*Record).PerParameter)
-	d.width = left + 2*panelWidth + 4*margin
+	d.panel(cells, left+panelWidth+4*margin, top, "queries / P", fromZero, (*Record).PerParameter)
+	d.width = left + 2*panelWidth + 6*margin
 	d.height = top + float64(len(cells))*rowHeight + 2.2*fontSize
 	switch format {
 	case "svg":
@@ -102,7 +103,7 @@ func fromZero(values []float64) axis {
 		}
 	}
 	end := step * math.Ceil(most/step)
-	a := axis{format: "%g", place: func(v float64) float64 { return v / end }}
+	a := axis{format: "%g", place: func(v float64) float64 { return math.Min(v/end, 1) }}
 	for k := 0.0; k*step <= end*(1+1e-9); k++ {
 		a.ticks = append(a.ticks, k*step)
 	}
@@ -133,7 +134,7 @@ func (d *drawing) panel(cells []*CellSummary, x, y float64, title string, scale 
 		for j, r := range c.Records {
 			v := of(r)
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				continue
+				v = math.Inf(1)
 			}
 			// Runs of a cell one below the other, so that equal ones do not hide each other.
 			row := y + (float64(k)+0.15+0.7*(float64(j)+0.5)/float64(len(c.Records)))*rowHeight
