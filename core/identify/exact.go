@@ -141,31 +141,18 @@ func (e *exact) localNoise(l *recover.Latent) float64 {
 // activations; it keeps the best so far.
 func (e *exact) second(ctx context.Context) error {
 	e.report.start("second layer")
-	from := len(e.log.Y)
-	latent, err := recover.NewLatent(e.units, e.families[0].Function.Facts().Right.Rate)
+	starts, data, err := e.starts(ctx)
 	if err != nil {
 		return err
 	}
-	e.noise = e.localNoise(latent)
-	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, recover.Settings{
-		Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed,
-	})
-	if err != nil {
-		return err
-	}
-	m1, _ := second.Slopes.Dims()
-	e.report.finish("%d units", m1)
-	e.report.start("fit")
-	if err := e.spread(ctx, latent, m1); err != nil {
-		return err
-	}
-	spread := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
-	data := e.rows(min(from, e.spreadFrom), len(e.log.Y))
 	observe := func(iteration int, loss float64) {
 		e.report.progress(iteration, 0, loss, "iteration %d", iteration)
 	}
 	for _, f := range e.families {
-		n := second.Network(f.Function, f.Function, f.Name, f.Name, spread.X, spread.Y, e.rng)
+		n, err := starts(f)
+		if err != nil {
+			return err
+		}
 		fitted, _, err := refine.FixedDirections(ctx, n, f.Function, f.Function, data, refine.Settings{Observe: observe})
 		if err != nil {
 			return err
@@ -181,6 +168,67 @@ func (e *exact) second(ctx context.Context) error {
 	}
 	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
 	return nil
+}
+
+// starts asks what the second layer needs; it returns how to start the fit for a family, and the rows to fit first.
+func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, error), refine.Data, error) {
+	if len(e.units) > e.problem.Info.Inputs {
+		return e.wideStarts(ctx)
+	}
+	from := len(e.log.Y)
+	none := refine.Data{}
+	latent, err := recover.NewLatent(e.units, e.families[0].Function.Facts().Right.Rate)
+	if err != nil {
+		return nil, none, err
+	}
+	e.noise = e.localNoise(latent)
+	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, e.secondSettings())
+	if err != nil {
+		return nil, none, err
+	}
+	m1, _ := second.Slopes.Dims()
+	e.report.finish("%d units", m1)
+	e.report.start("fit")
+	if err := e.spread(ctx, latent, m1); err != nil {
+		return nil, none, err
+	}
+	spread := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	return func(f family) (*network.Network, error) {
+		return second.Network(f.Function, f.Function, f.Name, f.Name, spread.X, spread.Y, e.rng), nil
+	}, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
+}
+
+func (e *exact) secondSettings() recover.Settings {
+	return recover.Settings{Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed}
+}
+
+// wideStarts is starts for a first layer with more units than inputs.
+func (e *exact) wideStarts(ctx context.Context) (func(family) (*network.Network, error), refine.Data, error) {
+	none := refine.Data{}
+	e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
+	wide, err := recover.SampleWide(ctx, e.log, e.units, e.families[0].Function.Facts().Right.Rate, e.scales.Saturation, e.scales.Grid, e.rng, e.secondSettings())
+	if err != nil {
+		return nil, none, err
+	}
+	m1 := wide.M1()
+	e.report.finish("%d units", m1)
+	e.report.start("fit")
+	e.local = len(e.log.Y) // the parts lie far out
+	if e.spreaded == 0 {
+		count := int(2*float64(network.Parameters(e.problem.Info.Inputs, len(e.units), m1))) + 10
+		e.spreadFrom, e.spreaded = len(e.log.Y), count
+		points := make([][]float64, count)
+		for k := range points {
+			points[k] = wide.Middle(e.rng)
+		}
+		if _, err := sample.Points(ctx, e.log, points); err != nil {
+			return nil, none, err
+		}
+	}
+	e.local = e.spreadFrom
+	return func(f family) (*network.Network, error) {
+		return wide.Network(f.Function, f.Function, f.Name, f.Name, e.rng)
+	}, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), nil
 }
 
 // rows returns the logged queries from..to as data.

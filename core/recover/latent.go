@@ -22,6 +22,7 @@ type Latent struct {
 	Offsets []float64  // s_i = -offset is the steep part, s_i = direction_i . x
 	Rows    *mat.Dense // m0 x d, unit directions
 	rate    float64    // of the tails of the activation that Norms are for
+	away    []float64  // added to every point; the units don't see it. nil: zero
 	inverse *mat.Dense // d x m0, pseudo-inverse of Rows
 }
 
@@ -69,6 +70,9 @@ func (l *Latent) Point(v []float64) []float64 {
 	_, d := l.Rows.Dims()
 	x := mat.NewVecDense(d, nil)
 	x.MulVec(l.inverse, mat.NewVecDense(len(s), s))
+	if l.away != nil {
+		floats.Add(x.RawVector().Data, l.away)
+	}
 	return x.RawVector().Data
 }
 
