@@ -248,7 +248,8 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 			result.Identified = false
 		}
 		result.Seconds = time.Since(started).Seconds()
-		if writeErr := f.conclude(ctx, h, directory, record, result); writeErr != nil {
+		failed := err != nil && !fault.Is(err, fault.Budget) // then the error says all there is to say
+		if writeErr := f.conclude(ctx, h, directory, record, result, !failed); writeErr != nil {
 			return errors.Join(err, writeErr)
 		}
 	}
@@ -264,7 +265,11 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	case err != nil:
 		f.emit(directory, eventLine{Kind: "error", Error: err.Error()})
 		if answered := session.Answered(); answered > 0 && !fault.Is(err, fault.Usage) {
-			return fault.New(fault.KindOf(err), "%w; %s in %s: repeat the command to go on", err, plural(answered, "answer")+" kept", journal.Path())
+			separator := "; "
+			if strings.Contains(err.Error(), "\n") {
+				separator = "\n" // after a plugin's last words
+			}
+			return fault.New(fault.KindOf(err), "%w%s%s kept in %s: repeat the command to go on", err, separator, plural(answered, "answer"), journal.Path())
 		}
 		return err
 	case !result.Identified:
@@ -470,8 +475,8 @@ func (f *identifyFlags) emit(directory *runDirectory, line eventLine) {
 	}
 }
 
-// conclude writes the files and prints the summary.
-func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *runDirectory, record runRecord, result *identify.Result) error {
+// conclude writes the files and, where wanted, prints the summary.
+func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *runDirectory, record runRecord, result *identify.Result, summary bool) error {
 	var errs []error
 	files := []string{fileResult, fileReport}
 	if result.Network != nil {
@@ -492,7 +497,7 @@ func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *r
 	}
 	errs = append(errs, err)
 	f.emit(directory, eventLine{Kind: "result", RunDir: directory.path, Result: result})
-	if !f.json {
+	if summary && !f.json {
 		f.summarise(ctx, h, directory, files, result)
 	}
 	return errors.Join(errs...)

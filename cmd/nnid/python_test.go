@@ -160,7 +160,7 @@ func TestMLServer(t *testing.T) {
 		t.Error("the network found can't be compared with the one served")
 	}
 	// What a real server says to a wrong name and a wrong size is a sentence too.
-	for wrong, words := range map[string]string{"model=diabetic": "diabetic", "inputs=11": "11"} {
+	for wrong, words := range map[string]string{"model=diabetic": "diabetic", "inputs=11": "expecting 10 features"} {
 		changed := append([]string{}, args...)
 		for k := range changed {
 			if key, _, ok := strings.Cut(changed[k], "="); ok && strings.HasPrefix(wrong, key+"=") {

@@ -534,6 +534,11 @@ func (o *oracle) quote(body []byte) string {
 	if o.token != "" {
 		text = strings.ReplaceAll(text, o.token, "***")
 	}
+	if strings.HasPrefix(text, "Traceback (most recent call last)") {
+		// Of what servers in Python answer to an exception, as MLServer does, the last line says what it was.
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		text = lines[len(lines)-1]
+	}
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
 	if text == "" {
 		return ""

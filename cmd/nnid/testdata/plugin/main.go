@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command nnid-plugin-odd is a third party's plugin for tests of the command: one activation that conforms, one that
 // does not, and oracles that go wrong in the middle of a run.
 package main
@@ -32,10 +34,13 @@ func main() {
 	sdk.Serve(sdk.Plugin{
 		Name: "odd", Version: "1.0.0",
 		Activations: []core.ActivationFactory{
+			mortalActivation(facts, math.Tanh, first, second, third),
 			sdk.ScalarFactory("honest", "tanh by another name", facts, math.Tanh, first, second, third),
 			sdk.ScalarFactory("liar", "tanh whose second derivative has the wrong sign", facts, math.Tanh, first, func(t float64) float64 { return -second(t) }, third),
 		},
+		Solvers: []core.SolverFactory{mortalSolver()},
 		Oracles: []core.OracleFactory{
+			mortalOracle(),
 			oracle("panics", func() (*mat.Dense, error) { panic("out of cheese") }),
 			oracle("dies", func() (*mat.Dense, error) {
 				os.Stderr.WriteString("the roof is on fire\n")
