@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nnid/nnid/core"
-	"github.com/nnid/nnid/core/compile"
 	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/query"
@@ -16,9 +17,9 @@ import (
 
 // opener opens components: in this process, or in processes of their own.
 type opener interface {
+	activationOpener
 	Oracle(context.Context, string, core.Options) (core.Oracle, error)
 	Solver(context.Context, string, core.Options) (core.Solver, error)
-	Activation(context.Context, string, core.Options) (core.Activation, error)
 }
 
 // BenchmarkIdentify measures what the process boundary costs: one iteration is two whole identifications from opening the
@@ -74,17 +75,27 @@ func identifyOnce(b *testing.B, from opener, file string, m0, m1 int) (took, run
 			b.Fatal(err)
 		}
 	}
-	oracle, err := from.Oracle(ctx, "network", core.Options{"file": file})
-	check(err)
-	activation, err := from.Activation(ctx, "tanh", nil)
-	check(err)
-	solver, err := from.Solver(ctx, "auto", nil)
-	check(err)
+	// At the same time, as the command does.
+	var oracle core.Oracle
+	var info core.OracleInfo
+	var solver core.Solver
+	var function core.Function
+	var opening sync.WaitGroup
+	var errs [3]error
+	opening.Go(func() {
+		if oracle, errs[0] = from.Oracle(ctx, "network", core.Options{"file": file}); errs[0] == nil {
+			info, errs[0] = oracle.Info(ctx)
+		}
+	})
+	opening.Go(func() { solver, errs[1] = from.Solver(ctx, "auto", nil) })
+	opening.Go(func() {
+		var candidate identify.Candidate
+		candidate, errs[2] = openActivation(ctx, from, "tanh", nil)
+		function = candidate.Function
+	})
+	opening.Wait()
+	check(errors.Join(errs[:]...))
 	opened := time.Now()
-	function, err := compile.Compile(ctx, activation)
-	check(err)
-	info, err := oracle.Info(ctx)
-	check(err)
 	journal, err := query.OpenJournal(filepath.Join(b.TempDir(), "journal"), query.Identity{Oracle: "network", Model: info.Model, Seed: 1, Inputs: info.Inputs})
 	check(err)
 	session, err := query.Open(ctx, oracle, query.Settings{Journal: journal})

@@ -160,16 +160,31 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	}
 	defer closing(&err, h.Close)
 
+	// Starting a process takes longer than many a run: all start at the same time.
 	var o opened
-	if o.oracle, err = h.Oracle(ctx, oracleName, oracleOptions); err != nil {
-		return f.cut(ctx, err, "")
+	restContext, stopRest := context.WithCancel(ctx)
+	defer stopRest()
+	rest := make(chan error, 1)
+	go func() { rest <- f.openRest(restContext, h, logger, &o, activationOptions, solverOptions) }()
+	err = func() error {
+		if o.oracle, err = h.Oracle(ctx, oracleName, oracleOptions); err != nil {
+			return err
+		}
+		o.info, err = o.oracle.Info(ctx)
+		return err
+	}()
+	if err != nil {
+		stopRest()
 	}
-	defer closing(&err, o.oracle.Close)
-	if o.info, err = o.oracle.Info(ctx); err != nil {
-		return f.cut(ctx, err, "")
+	restErr := <-rest
+	if o.oracle != nil {
+		defer closing(&err, o.oracle.Close)
 	}
-	if err := f.openRest(ctx, h, logger, &o, activationOptions, solverOptions); err != nil {
+	switch {
+	case err != nil:
 		return f.cut(ctx, err, "")
+	case restErr != nil:
+		return f.cut(ctx, restErr, "")
 	}
 
 	identity := query.Identity{
@@ -356,9 +371,25 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 			return fault.New(fault.Usage, "no activation was found; see: nnid plugins list")
 		}
 	}
+	o.solverName = f.solver
+	var solverErr error
+	solverOpen := make(chan struct{})
+	go func() {
+		defer close(solverOpen)
+		o.solver, solverErr = h.Solver(ctx, o.solverName, solverOptions)
+	}()
+	err := f.openActivations(ctx, h, logger, o, names, activationOptions)
+	<-solverOpen
+	if err != nil {
+		return err
+	}
+	return solverErr
+}
+
+func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, names []string, options core.Options) error {
 	var last error
 	for _, name := range names {
-		candidate, err := openActivation(ctx, h, name, activationOptions)
+		candidate, err := openActivation(ctx, h, name, options)
 		if err != nil {
 			if f.activation != auto || ctx.Err() != nil {
 				return err
@@ -373,13 +404,15 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 	if len(o.candidates) == 0 {
 		return last
 	}
-	o.solverName = f.solver
-	var err error
-	o.solver, err = h.Solver(ctx, o.solverName, solverOptions)
-	return err
+	return nil
 }
 
-func openActivation(ctx context.Context, h *host.Host, name string, options core.Options) (identify.Candidate, error) {
+// activationOpener is a *host.Host, or in tests one that needs no process.
+type activationOpener interface {
+	Activation(context.Context, string, core.Options) (core.Activation, error)
+}
+
+func openActivation(ctx context.Context, h activationOpener, name string, options core.Options) (identify.Candidate, error) {
 	activation, err := h.Activation(ctx, name, options)
 	if err != nil {
 		return identify.Candidate{}, err
