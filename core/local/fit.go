@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/local/gram"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
 )
@@ -50,14 +51,14 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		return r
 	}
 	gradient := make([]float64, size)
-	var cholesky mat.Cholesky
+	factor := damped.RawSymmetric()
 	for range s.iterations {
 		if loss <= s.target || slow >= s.patience {
 			break
 		}
 		raw := normal.RawSymmetric()
 		clear(raw.Data)
-		accumulate(jacobian.RawMatrix(), raw)
+		gram.Accumulate(1, jacobian.RawMatrix(), raw)
 		transposed(jacobian, residual, gradient)
 		curvature := mat.Trace(normal) / float64(size)
 		improved := false
@@ -65,20 +66,16 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 			if err := ctx.Err(); err != nil {
 				return n, loss, err
 			}
-			damped.CopySym(normal)
+			copy(factor.Data, raw.Data)
 			for i := range size {
-				damped.SetSym(i, i, normal.At(i, i)+damping*curvature)
+				factor.Data[i*factor.Stride+i] += damping * curvature
 			}
-			if !cholesky.Factorize(damped) {
+			if !gram.Cholesky(factor) {
 				damping = math.Max(4*damping, 1e-15)
 				continue
 			}
-			step := descend(&cholesky, gradient)
-			if step == nil {
-				damping = math.Max(4*damping, 1e-15)
-				continue
-			}
-			for _, candidate := range [][]float64{bend(&cholesky, jacobian, residual, step, at), step} {
+			step := descend(factor, gradient)
+			for _, candidate := range [][]float64{bend(factor, jacobian, residual, step, at), step} {
 				if candidate == nil {
 					continue
 				}
@@ -114,7 +111,7 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 const probe = 0.1
 
 // bend returns the step with its second order correction, or nil where the correction is too large to be trusted.
-func bend(cholesky *mat.Cholesky, jacobian *mat.Dense, residual, step []float64, at func([]float64) []float64) []float64 {
+func bend(factor blas64.Symmetric, jacobian *mat.Dense, residual, step []float64, at func([]float64) []float64) []float64 {
 	short := make([]float64, len(step))
 	floats.ScaleTo(short, probe, step)
 	second := at(short)
@@ -125,24 +122,19 @@ func bend(cholesky *mat.Cholesky, jacobian *mat.Dense, residual, step []float64,
 	}
 	right := make([]float64, len(step))
 	transposed(jacobian, second, right)
-	correction := descend(cholesky, right)
-	if correction == nil || !(2*floats.Norm(correction, 2) <= 0.75*floats.Norm(step, 2)) {
+	correction := descend(factor, right)
+	if !(2*floats.Norm(correction, 2) <= 0.75*floats.Norm(step, 2)) {
 		return nil
 	}
 	return floats.AddScaledTo(correction, step, 0.5, correction)
 }
 
-// descend solves H step = -gradient.
-func descend(cholesky *mat.Cholesky, gradient []float64) []float64 {
-	var step mat.VecDense
-	if err := cholesky.SolveVecTo(&step, mat.NewVecDense(len(gradient), gradient)); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return nil
-		}
-	}
-	s := step.RawVector().Data
-	floats.Scale(-1, s)
-	return s
+// descend solves H step = -gradient, given the Cholesky factor of H.
+func descend(factor blas64.Symmetric, gradient []float64) []float64 {
+	step := append([]float64(nil), gradient...)
+	gram.Solve(factor, step)
+	floats.Scale(-1, step)
+	return step
 }
 
 func vector(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1, Data: v} }
@@ -150,20 +142,4 @@ func vector(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1,
 // transposed sets dst to J^T v.
 func transposed(j *mat.Dense, v, dst []float64) {
 	blas64.Gemv(blas.Trans, 1, j.RawMatrix(), vector(v), 0, vector(dst))
-}
-
-// accumulate adds J^T J to the upper triangle, tile by tile: gonum's Gemm runs in parallel, its Syrk does not.
-func accumulate(j blas64.General, upper blas64.Symmetric) {
-	const tile = 192
-	columns := func(from, to int) blas64.General {
-		return blas64.General{Rows: j.Rows, Cols: to - from, Stride: j.Stride, Data: j.Data[from:]}
-	}
-	for a := 0; a < upper.N; a += tile {
-		left := columns(a, min(a+tile, upper.N))
-		for b := a; b < upper.N; b += tile {
-			right := columns(b, min(b+tile, upper.N))
-			out := blas64.General{Rows: left.Cols, Cols: right.Cols, Stride: upper.Stride, Data: upper.Data[a*upper.Stride+b:]}
-			blas64.Gemm(blas.Trans, blas.NoTrans, 1, left, right, 1, out)
-		}
-	}
 }

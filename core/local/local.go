@@ -17,6 +17,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/local/gram"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/core/refine"
@@ -143,7 +144,7 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		data := s.data()
 		student := s.student(k0, k1, data)
-		n, loss, err := fit(ctx, student, s.g, s.h, data, fitSettings{iterations: 150, target: s.target, patience: 8, gain: 1e-2, damping: 1e-2})
+		n, loss, err := fit(ctx, student, s.g, s.h, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-3, damping: 1e-2})
 		if err != nil {
 			return nil, err
 		}
@@ -203,21 +204,18 @@ func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
 		copy(full.RawRowView(r), out.RawRowView(r))
 		full.Set(r, k1, 1)
 	}
-	gram := mat.NewSymDense(k1+1, nil)
-	gram.SymOuterK(1, full.T())
-	ridge := 1e-6 * mat.Trace(gram) / float64(k1+1)
+	products := mat.NewSymDense(k1+1, nil)
+	products.SymOuterK(1, full.T())
+	ridge := 1e-6 * mat.Trace(products) / float64(k1+1)
 	for i := range k1 + 1 {
-		gram.SetSym(i, i, gram.At(i, i)+ridge)
+		products.SetSym(i, i, products.At(i, i)+ridge)
 	}
-	right := make([]float64, k1+1)
-	transposed(full, data.Y, right)
-	var cholesky mat.Cholesky
-	if cholesky.Factorize(gram) {
-		if c := descend(&cholesky, right); c != nil {
-			floats.Scale(-1, c)
-			copy(n.Output, c)
-			n.OutputBias = c[k1]
-		}
+	c := make([]float64, k1+1)
+	transposed(full, data.Y, c)
+	if gram.Cholesky(products.RawSymmetric()) {
+		gram.Solve(products.RawSymmetric(), c)
+		copy(n.Output, c)
+		n.OutputBias = c[k1]
 	}
 	return n
 }
