@@ -70,6 +70,7 @@ or a file is wrong; 1 anything else.`,
   nnid identify --oracle network --oracle-option file=net.json
   nnid identify --oracle oip --oracle-option url=http://localhost:8000 --oracle-option model=mine
   nnid compare net.json nnid-run/network.json        how far apart are two networks?
+  nnid bench suites/quick.yaml                       how often, how exactly, at what cost?
   nnid plugins list                                  what activations, solvers and oracles are there?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -209,7 +209,7 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case limited.Err() != nil:
+	case err != nil && limited.Err() != nil:
 		record.Outcome, record.Reason = TimedOut, fmt.Sprintf("not done after %s", j.cell.Timeout)
 	case fault.Is(err, fault.Usage):
 		return nil, fmt.Errorf("cell %s: %w", j.cell.Name, err)
