@@ -27,11 +27,12 @@ A plugin is code that runs with your rights: its process is a boundary against c
 you have added with "nnid plugins add" are checked against their checksum before every start.`,
 		Example: `  nnid plugins list
   nnid plugins check ./nnid-plugin-mine
-  nnid plugins add ./nnid-plugin-mine`,
+  nnid plugins add ./nnid-plugin-mine
+  nnid plugins verify`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newPluginsList(s), newPluginsCheck(s), newPluginsAdd(s))
+	command.AddCommand(newPluginsList(s), newPluginsCheck(s), newPluginsAdd(s), newPluginsVerify(s))
 	return command
 }
 
@@ -290,4 +291,46 @@ func checkOracle(ctx context.Context, h *host.Host, name string, options core.Op
 	}
 	defer closing(&err, oracle.Close)
 	return plugintest.CheckOracle(ctx, oracle, inputs)
+}
+
+func newPluginsVerify(s *streams) *cobra.Command {
+	c := &common{streams: s}
+	command := &cobra.Command{
+		Use:   "verify",
+		Short: "Compare the plugins you have added with their checksums",
+		Long: `verify compares every plugin that was added with "nnid plugins add" with the checksum recorded then. It runs none of
+them.
+
+Exit status: 0 all are as they were; 1 some are not.`,
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) (err error) {
+			h, _, err := c.host()
+			if err != nil {
+				return err
+			}
+			defer closing(&err, h.Close)
+			listings, err := h.Verify()
+			if err != nil {
+				return err
+			}
+			wrong := 0
+			for _, l := range listings {
+				if l.Err != nil {
+					wrong++
+					fmt.Fprintf(s.out, "%s %s\tFAILED\n  %v\n", l.Plugin, l.Version, l.Err)
+					continue
+				}
+				fmt.Fprintf(s.out, "%s %s\tok\t%s\n", l.Plugin, l.Version, l.Path)
+			}
+			if wrong > 0 {
+				return fault.New(fault.Plugin, "of the plugins added, %d can't be used as they are; run \"nnid plugins add FILE\" again for what you trust", wrong)
+			}
+			if len(listings) == 0 {
+				fmt.Fprintln(s.out, "no plugin has been added")
+			}
+			return nil
+		},
+	}
+	c.register(command)
+	return command
 }
