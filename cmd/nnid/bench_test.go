@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -6,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +29,8 @@ type opener interface {
 // components to the result, the journal included, in turns with every plugin in this process and with every plugin in a
 // process of its own. The metric "ratio" is the time of the latter over that of the former, starting and ending the
 // processes included; "ratio-running" leaves opening the components out of both. Times are the fastest of all iterations:
-// whatever else the machine does only adds to them. For the ratio to mean something, take 5 iterations or more.
+// whatever else the machine does only adds to them. For the ratio to mean something, take 5 iterations or more. Where the
+// machine is never quiet, "ratio-cpu" tells: the processor time of both, that of the plugins' processes included.
 func BenchmarkIdentify(b *testing.B) {
 	for _, name := range []string{"diabetes-tanh-8-4", "digits-tanh-24-6"} {
 		b.Run(name, func(b *testing.B) {
@@ -38,11 +42,16 @@ func BenchmarkIdentify(b *testing.B) {
 			if name == "digits-tanh-24-6" {
 				m0, m1 = 24, 6
 			}
+			var hereCPU, thereCPU []float64
 			var here, hereRunning, there, thereRunning []float64
 			for b.Loop() {
+				cpu := processorTime(b)
 				took, running := identifyOnce(b, host.InProcess{Plugin: builtins()}, file, m0, m1)
 				here, hereRunning = append(here, took.Seconds()), append(hereRunning, running.Seconds())
 
+				hereCPU = append(hereCPU, processorTime(b)-cpu)
+
+				cpu = processorTime(b)
 				began := time.Now()
 				h := host.New(host.Settings{Self: new(builtins()), SelfPath: binary, SearchPath: []string{}, LockFile: filepath.Join(b.TempDir(), "plugins.lock")})
 				_, running = identifyOnce(b, h, file, m0, m1)
@@ -50,13 +59,29 @@ func BenchmarkIdentify(b *testing.B) {
 					b.Fatal(err)
 				}
 				there, thereRunning = append(there, time.Since(began).Seconds()), append(thereRunning, running.Seconds())
+				thereCPU = append(thereCPU, processorTime(b)-cpu)
 			}
 			b.ReportMetric(slices.Min(here)*1e3, "ms-in-process")
 			b.ReportMetric(slices.Min(there)*1e3, "ms-out-of-process")
 			b.ReportMetric(slices.Min(there)/slices.Min(here), "ratio")
 			b.ReportMetric(slices.Min(thereRunning)/slices.Min(hereRunning), "ratio-running")
+			b.ReportMetric(slices.Min(thereCPU)/slices.Min(hereCPU), "ratio-cpu")
 		})
 	}
+}
+
+// processorTime is what this process and its children that have ended have used, in seconds.
+func processorTime(b *testing.B) float64 {
+	b.Helper()
+	total := 0.0
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(who, &usage); err != nil {
+			b.Fatal(err)
+		}
+		total += time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+	}
+	return total
 }
 
 // identifyOnce returns how long it took in all, and how long after everything was open.
