@@ -252,6 +252,10 @@ func (e *exact) directionError() float64 {
 // roundingError is the relative error that rounding of x and of a_i . x leaves.
 func (e *exact) roundingError() float64 { return 4 * e.scales.Grid }
 
+// denseParameters is up to how many parameters the normal equations are formed; beyond, their time (P^2 rows) and memory
+// (P^2) would be more than those of all else.
+const denseParameters = 3000
+
 // polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and
 // determine everything well.
 func (e *exact) polish(ctx context.Context) error {
@@ -259,7 +263,11 @@ func (e *exact) polish(ctx context.Context) error {
 	var c Candidate
 	c, e.remark = e.family.nameTwin(e.found)
 	e.family.Candidate = c
-	fitted, stats, err := refine.Levenberg(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, e.roundingError(), e.local), refine.Settings{
+	fit := refine.Levenberg
+	if e.found.Parameters() > denseParameters {
+		fit = refine.GaussNewton
+	}
+	fitted, stats, err := fit(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, e.roundingError(), e.local), refine.Settings{
 		Iterations: 30, Tolerance: 0.05, Damping: 1e-9,
 		Observe: func(iteration int, loss float64) {
 			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
@@ -269,7 +277,9 @@ func (e *exact) polish(ctx context.Context) error {
 		return err
 	}
 	e.found, e.loss = fitted, stats.Loss
-	e.certificate = certify.At(fitted, c.Function, c.Function, e.trusted(fitted, c, e.roundingError(), e.local))
+	if e.certificate, err = certify.At(ctx, fitted, c.Function, c.Function, e.trusted(fitted, c, e.roundingError(), e.local), denseParameters); err != nil {
+		return err
+	}
 	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
 	return nil
 }
