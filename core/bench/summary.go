@@ -158,7 +158,7 @@ func (s *Summary) WriteMarkdown(w io.Writer, command, figure string) error {
 		"relative error of a unit's parameters, modulo the model's symmetries, is within the bound. *95 %* is Wilson's confidence interval of the "+
 		"success rate; *wrong claims* are runs that say they identified the network while the error is neither within the bound nor within "+
 		fmt.Sprint(barSlack)+" times their own error bar; *error* is that of all runs that found the right sizes; *P* is the number of parameters. "+
-		"Medians and maxima are over the seeds.\n\n")
+		"Medians and maxima are over the seeds; seconds are those of a run among others at the same time.\n\n")
 	for k, row := range s.rows() {
 		fmt.Fprintf(out, "| %s |\n", strings.Join(row, " | "))
 		if k == 0 {
