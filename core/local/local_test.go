@@ -2,10 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +17,9 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/compile"
+	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/refine"
 	"github.com/nnid/nnid/core/sample"
 	"github.com/nnid/nnid/plugins/activations"
 )
@@ -70,6 +74,73 @@ func random(d, m0, m1 int, shift float64, name string, seed uint64) *network.Net
 		n.Output[l] = 1
 	}
 	return n
+}
+
+// TestStart identifies small networks of every kind, sizes not given.
+func TestStart(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		d, m0, m1 int
+		domain    float64
+	}{
+		{"tanh", 6, 6, 2, 2}, {"sigmoid", 6, 6, 2, 3}, {"tanh", 14, 5, 2, 2},
+		{"softplus", 6, 6, 2, 0}, {"sine", 6, 6, 2, 0}, {"silu", 6, 6, 2, 0}, {"gelu", 6, 6, 2, 0},
+	} {
+		t.Run(fmt.Sprintf("%s-%d", c.name, c.d), func(t *testing.T) {
+			t.Parallel()
+			f := function(t, c.name)
+			truth := random(c.d, c.m0, c.m1, 0.3, c.name, 1)
+			o := &netOracle{t: t, n: truth, f: f, domain: c.domain}
+			found, err := Start(t.Context(), o, c.d, f, f, Settings{Domain: c.domain, Activation: c.name, Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			comparison, err := network.Compare(truth, found, f.Facts(), f.Facts())
+			if err != nil {
+				t.Fatal(err)
+			}
+			perParameter := float64(o.queries) / float64(truth.Parameters())
+			t.Logf("largest error %.1e, %.1f P queries", comparison.MaxError, perParameter)
+			if comparison.MaxError > 1e-8 || perParameter > 25 {
+				t.Errorf("largest error %.1e with %.1f P queries", comparison.MaxError, perParameter)
+			}
+		})
+	}
+}
+
+func TestSameSeed(t *testing.T) {
+	f := function(t, "tanh")
+	truth := random(4, 4, 2, 0.3, "tanh", 3)
+	run := func() []float64 {
+		n, err := Start(t.Context(), &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{Seed: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return refine.Pack(n)
+	}
+	if a, b := run(), run(); !slices.Equal(a, b) {
+		t.Error("two runs with one seed differ")
+	}
+}
+
+func TestNothingToFind(t *testing.T) {
+	f := function(t, "tanh")
+	constant := network.New(4, 3, 2, "tanh", "tanh")
+	_, err := Start(t.Context(), &netOracle{t: t, n: constant, f: f, domain: 1}, 4, f, f, Settings{Domain: 1})
+	if !fault.Is(err, fault.Unsupported) {
+		t.Errorf("a constant: %v", err)
+	}
+	// The hidden activation is another one.
+	truth := random(4, 4, 2, 0.3, "sine", 3)
+	_, err = Start(t.Context(), &netOracle{t: t, n: truth, f: function(t, "sine"), domain: 2}, 4, f, f, Settings{Domain: 2, Starts: 2})
+	if !fault.Is(err, fault.Unsupported) {
+		t.Errorf("the wrong activation: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Start(ctx, &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
 }
 
 var table = flag.String("table", "", "cells to measure, as activation:d,m0,m1:shift:domain:seeds, separated by spaces")
