@@ -36,6 +36,7 @@ type exact struct {
 
 	found       *network.Network
 	family      family  // that found is written in
+	reach       float64 // half of the box that near works in; 0 for a run from far out
 	loss        float64 // of found: mean squared residual over the answers' expected error
 	certificate *certify.Certificate
 	remark      string
@@ -49,11 +50,21 @@ const goodLoss = 10
 
 // run finds the network, stage by stage.
 func (e *exact) run(ctx context.Context) error {
-	var err error
-	if e.families, err = families(e.problem.Candidates); err != nil {
-		return err
+	if e.problem.Domain > 0 {
+		e.families = allFamilies(e.problem.Candidates)
+		return e.near(ctx)
 	}
-	if err := e.measure(ctx); err != nil {
+	var err error
+	if e.families, err = families(e.problem.Candidates); err != nil { // none saturates
+		e.families = allFamilies(e.problem.Candidates)
+		return e.near(ctx)
+	}
+	if err := e.measure(ctx); fault.Is(err, fault.Unsupported) && len(e.families) < len(allFamilies(e.problem.Candidates)) {
+		// f does not saturate: the candidates that do are out.
+		e.report.finish("%v", err)
+		e.families = notSaturating(e.problem.Candidates)
+		return e.near(ctx)
+	} else if err != nil {
 		return err
 	}
 	if err := e.firstLayer(ctx); err != nil {
@@ -68,7 +79,7 @@ func (e *exact) run(ctx context.Context) error {
 // measure finds the scales of x and f and the noise.
 func (e *exact) measure(ctx context.Context) error {
 	e.report.start("scales")
-	scales, err := sample.Measure(ctx, e.log, e.problem.Info.Inputs, e.problem.Info.DType == core.FP32, e.rng)
+	scales, err := sample.Measure(ctx, e.log, e.problem.Info.Inputs, e.single(), e.rng)
 	if err != nil {
 		return err
 	}
@@ -127,6 +138,9 @@ func (e *exact) attempt(ctx context.Context) error {
 	}
 	return nil // polish may still mend it, and validation tells
 }
+
+// single reports whether the backend says that it computes in single precision.
+func (e *exact) single() bool { return e.problem.Info.DType == core.FP32 }
 
 func (e *exact) relativeNoise() float64 { return math.Max(e.scales.Noise/e.scales.Spread, 1e-14) }
 

@@ -61,11 +61,7 @@ func (e *exact) validate(ctx context.Context, n *network.Network, c Candidate, r
 	d := n.Inputs()
 	x := mat.NewDense(count, d, nil)
 	for i := range count {
-		row := x.RawRowView(i)
-		radius := e.scales.Saturation * math.Exp(-6*e.rng.Float64()) / math.Sqrt(float64(d)) / 4
-		for j := range row {
-			row[j] = radius * e.rng.NormFloat64()
-		}
+		e.place(x.RawRowView(i))
 	}
 	y, err := e.problem.Oracle.Ask(ctx, x)
 	if err != nil {

@@ -64,11 +64,41 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 			s.Noise = math.Max(s.Noise, noise)
 		}
 	}
+	s.grid(single)
+	return s, nil
+}
+
+// MeasureNear finds the noise and the scales of f within |x|_inf <= reach, asking nothing outside.
+func MeasureNear(ctx context.Context, oracle query.Asker, d int, reach float64, single bool, rng *rand.Rand) (*Scales, error) {
+	s := &Scales{Center: make([]float64, d), Saturation: reach}
+	points := make([][]float64, 12)
+	for k := range points {
+		points[k] = make([]float64, d)
+		for j := range points[k] {
+			points[k][j] = reach * (2*rng.Float64() - 1)
+		}
+	}
+	y, err := Points(ctx, oracle, points)
+	if err != nil {
+		return nil, err
+	}
+	s.Value, s.Spread = maxAbs(y...), floats.Max(y)-floats.Min(y)
+	if s.Spread == 0 {
+		return nil, fault.New(fault.Unsupported, "the oracle gave the same answer %g at every point asked: there is nothing to identify", y[0])
+	}
+	if s.Noise, err = level(ctx, oracle, s, reach/3, rng); err != nil {
+		return nil, err
+	}
+	s.grid(single)
+	return s, nil
+}
+
+// grid sets the spacing of x: single when the backend says so or its noise looks like it.
+func (s *Scales) grid(single bool) {
 	s.Grid = doubleGrid
 	if single || (s.Noise > 3e-9*s.Value && s.Noise < 3e-7*s.Value) {
 		s.Grid = singleGrid
 	}
-	return s, nil
 }
 
 // level estimates the noise at a random point at the given distance from the center. It goes from coarse to fine: a

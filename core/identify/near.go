@@ -1,0 +1,94 @@
+package identify
+
+import (
+	"context"
+	"math"
+
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/local"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/sample"
+)
+
+// near identifies from answers near the origin alone (package local): where the caller bounds the domain, or the
+// activation does not saturate. The candidates are tried in order until one explains the answers to their noise.
+func (e *exact) near(ctx context.Context) error {
+	e.reach = e.problem.Domain
+	if e.reach == 0 {
+		e.reach = 1
+	}
+	e.report.start("scales")
+	scales, err := sample.MeasureNear(ctx, e.log, e.problem.Info.Inputs, e.reach, e.single(), e.rng)
+	if err != nil {
+		return err
+	}
+	e.scales = scales
+	e.noise = e.relativeNoise()
+	e.report.finish("within |x| = %.3g f varies by about %.3g, its answers are noisy by %.1e", e.reach, scales.Spread, scales.Noise)
+
+	e.report.start("fit")
+	e.local = len(e.log.Y)
+	var last error
+	for _, f := range e.families {
+		n, err := local.Start(ctx, e.log, e.problem.Info.Inputs, f.Function, f.Function, local.Settings{
+			Domain: e.problem.Domain, M0: e.problem.M0, M1: e.problem.M1, Noise: scales.Noise, Seed: e.settings.Seed, Activation: f.Name,
+			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
+		})
+		if n != nil {
+			e.found, e.family = n, f
+		}
+		if err == nil {
+			m0, m1 := n.Sizes()
+			e.report.finish("%s: %d and %d units", f.Name, m0, m1)
+			return e.polish(ctx)
+		}
+		if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+			return err
+		}
+		last = err
+	}
+	e.report.finish("no candidate explains the answers")
+	return last
+}
+
+// allFamilies groups candidates that describe the same networks, whatever their tails.
+func allFamilies(candidates []Candidate) []family {
+	var groups []family
+next:
+	for _, c := range candidates {
+		for k := range groups {
+			if _, ok := network.Equivalent(groups[k].Function, c.Function); ok {
+				groups[k].twins = append(groups[k].twins, c)
+				continue next
+			}
+		}
+		groups = append(groups, family{Candidate: c})
+	}
+	return groups
+}
+
+// notSaturating returns the families without finite limits.
+func notSaturating(candidates []Candidate) []family {
+	var open []Candidate
+	for _, c := range candidates {
+		if !c.Function.Facts().Saturates() {
+			open = append(open, c)
+		}
+	}
+	return allFamilies(open)
+}
+
+// place fills row with a random point at which validation asks: anywhere in the box for a run near the origin, else
+// from where all units are alive to where most are saturated.
+func (e *exact) place(row []float64) {
+	if e.reach > 0 {
+		for j := range row {
+			row[j] = e.reach * (2*e.rng.Float64() - 1)
+		}
+		return
+	}
+	radius := e.scales.Saturation * math.Exp(-6*e.rng.Float64()) / math.Sqrt(float64(len(row))) / 4
+	for j := range row {
+		row[j] = radius * e.rng.NormFloat64()
+	}
+}
