@@ -67,13 +67,22 @@ func (e *exact) run(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	err = e.far(ctx)
+	if err == nil && e.loss <= goodLoss {
+		return e.polish(ctx)
+	}
+	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+		return err
+	}
+	return e.nearInstead(ctx, err)
+}
+
+// far finds the network from far out: the first layer unit by unit, then the second.
+func (e *exact) far(ctx context.Context) error {
 	if err := e.firstLayer(ctx); err != nil {
 		return err
 	}
-	if err := e.attempt(ctx); err != nil {
-		return err
-	}
-	return e.polish(ctx)
+	return e.attempt(ctx)
 }
 
 // measure finds the scales of x and f and the noise.

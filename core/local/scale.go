@@ -157,7 +157,7 @@ func (s *search) reduce(ctx context.Context) error {
 		for rank < len(values) && values[rank] > floor*values[0] {
 			rank++
 		}
-		if rank < count-1 && rank < s.d {
+		if floor < 0.01 && rank > 0 && rank < count-1 && rank < s.d { // noisier gradients show no rank
 			var u mat.Dense
 			svd.UTo(&u)
 			s.basis, s.r = mat.DenseCopyOf(u.Slice(0, s.d, 0, rank)), rank
