@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 
 	"gonum.org/v1/gonum/mat"
@@ -25,10 +24,11 @@ type fileNetwork struct {
 	Layers []fileLayer `json:"layers"`
 }
 
+// fileLayer holds pointers because encoding/json reads null as 0 without a word.
 type fileLayer struct {
-	Weight     [][]float64 `json:"weight"`
-	Bias       []float64   `json:"bias"`
-	Activation string      `json:"activation"`
+	Weight     [][]*float64 `json:"weight"`
+	Bias       []*float64   `json:"bias"`
+	Activation string       `json:"activation"`
 }
 
 // ReadFile reads a network file. Errors are usage faults that name the file and the field.
@@ -62,13 +62,12 @@ func Read(r io.Reader) (*Network, error) {
 	if len(f.Layers) != 3 {
 		return nil, fault.New(fault.Usage, "the field layers has %d layers; a network has 3 (two hidden and the output)", len(f.Layers))
 	}
-	weights := make([]*mat.Dense, len(f.Layers))
+	weights, biases := make([]*mat.Dense, len(f.Layers)), make([][]float64, len(f.Layers))
 	for k, layer := range f.Layers {
-		w, err := dense(layer, k+1)
-		if err != nil {
+		var err error
+		if weights[k], biases[k], err = dense(layer, k); err != nil {
 			return nil, err
 		}
-		weights[k] = w
 		if k == len(f.Layers)-1 {
 			continue
 		}
@@ -84,36 +83,58 @@ func Read(r io.Reader) (*Network, error) {
 		return nil, fault.New(fault.Usage, "layers[2].activation is %q; the output layer's is %q", output.Activation, Identity)
 	}
 	n := &Network{
-		First:      Layer{Weight: weights[0], Bias: f.Layers[0].Bias, Activation: f.Layers[0].Activation},
-		Second:     Layer{Weight: weights[1], Bias: f.Layers[1].Bias, Activation: f.Layers[1].Activation},
-		Output:     output.Weight[0],
-		OutputBias: output.Bias[0],
+		First:      Layer{Weight: weights[0], Bias: biases[0], Activation: f.Layers[0].Activation},
+		Second:     Layer{Weight: weights[1], Bias: biases[1], Activation: f.Layers[1].Activation},
+		Output:     weights[2].RawRowView(0),
+		OutputBias: biases[2][0],
 	}
 	return n, n.Check()
 }
 
-func dense(l fileLayer, number int) (*mat.Dense, error) {
+// dense returns weights and biases of layers[k].
+func dense(l fileLayer, k int) (*mat.Dense, []float64, error) {
 	rows := len(l.Weight)
 	if rows == 0 || len(l.Weight[0]) == 0 {
-		return nil, fault.New(fault.Usage, "layers[%d].weight is empty", number-1)
+		return nil, nil, fault.New(fault.Usage, "layers[%d].weight is empty", k)
 	}
 	if len(l.Bias) != rows {
-		return nil, fault.New(fault.Usage, "layers[%d].bias has %d entries for %d rows of weights", number-1, len(l.Bias), rows)
+		return nil, nil, fault.New(fault.Usage, "layers[%d].bias has %d entries for %d rows of weights", k, len(l.Bias), rows)
 	}
 	columns := len(l.Weight[0])
 	w := mat.NewDense(rows, columns, nil)
 	for i, row := range l.Weight {
 		if len(row) != columns {
-			return nil, fault.New(fault.Usage, "layers[%d].weight[%d] has %d entries; row 0 has %d", number-1, i, len(row), columns)
+			return nil, nil, fault.New(fault.Usage, "layers[%d].weight[%d] has %d entries; row 0 has %d", k, i, len(row), columns)
 		}
-		for _, v := range row {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fault.New(fault.Usage, "layers[%d].weight[%d] holds a number that is not finite", number-1, i)
-			}
+		if at := plain(w.RawRowView(i), row); at >= 0 {
+			return nil, nil, fault.New(fault.Usage, "layers[%d].weight[%d][%d] is null; it must be a number", k, i, at)
 		}
-		w.SetRow(i, row)
 	}
-	return w, nil
+	bias := make([]float64, rows)
+	if at := plain(bias, l.Bias); at >= 0 {
+		return nil, nil, fault.New(fault.Usage, "layers[%d].bias[%d] is null; it must be a number", k, at)
+	}
+	return w, bias, nil
+}
+
+// plain copies the numbers to dst; it returns the place of the first that is missing, or -1.
+func plain(dst []float64, numbers []*float64) int {
+	for i, v := range numbers {
+		if v == nil {
+			return i
+		}
+		dst[i] = *v
+	}
+	return -1
+}
+
+// pointers is the inverse of plain.
+func pointers(values []float64) []*float64 {
+	p := make([]*float64, len(values))
+	for i := range values {
+		p[i] = &values[i]
+	}
+	return p
 }
 
 // Write writes the network file.
@@ -122,15 +143,15 @@ func (n *Network) Write(w io.Writer) error {
 		return err
 	}
 	layer := func(l Layer) fileLayer {
-		f := fileLayer{Bias: l.Bias, Activation: l.Activation}
+		f := fileLayer{Bias: pointers(l.Bias), Activation: l.Activation}
 		for i := range l.Neurons() {
-			f.Weight = append(f.Weight, mat.Row(nil, i, l.Weight))
+			f.Weight = append(f.Weight, pointers(l.Weight.RawRowView(i)))
 		}
 		return f
 	}
 	data, err := json.Marshal(fileNetwork{Format: Format, Layers: []fileLayer{
 		layer(n.First), layer(n.Second),
-		{Weight: [][]float64{n.Output}, Bias: []float64{n.OutputBias}, Activation: Identity},
+		{Weight: [][]*float64{pointers(n.Output)}, Bias: []*float64{&n.OutputBias}, Activation: Identity},
 	}})
 	if err != nil {
 		return fmt.Errorf("the network cannot be written as JSON: %w", err)
