@@ -45,9 +45,11 @@ type search struct {
 	settings Settings
 	rng      *rand.Rand
 
-	basis  *mat.Dense // d x r, orthonormal columns that span the a_i; nil when r = d
-	r      int
-	radius float64 // points lie in |x|_inf <= radius
+	basis   *mat.Dense // d x r, orthonormal columns that span the a_i; nil when r = d
+	r       int
+	radius  float64 // points lie in |x|_inf <= radius
+	norm    float64 // of the students' first-layer weights
+	widened int     // times that the radius was raised
 
 	w [][]float64 // the points' coordinates in the basis
 	y []float64
@@ -139,6 +141,8 @@ const starts = 6
 // run fits students until one arrives.
 func (s *search) run(ctx context.Context) (*network.Network, error) {
 	best := math.Inf(1)
+	var wide *network.Network // agrees with the oracle, but has more units than inputs
+	wides := 0
 	for start := range s.settings.Starts {
 		k0, k1 := s.sizes(start / starts)
 		size := network.Parameters(s.r, k0, k1)
@@ -156,6 +160,11 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			best = math.Min(best, loss)
 			continue
 		}
+		n, loss, err = s.widen(ctx, n, loss)
+		if err != nil {
+			return nil, err
+		}
+		data = s.data()
 		n, loss, err = s.prune(ctx, n, loss, data)
 		if err != nil {
 			return nil, err
@@ -165,6 +174,11 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			if err != nil {
 				return nil, err
 			}
+			n, loss, err = s.widen(ctx, n, loss)
+			if err != nil {
+				return nil, err
+			}
+			data = s.data()
 			if loss <= s.exact {
 				n, loss, err = s.prune(ctx, n, loss, data)
 				if err != nil {
@@ -188,18 +202,56 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if !ok {
+			continue
+		}
+		// More units than inputs are seldom the truth: three units on one line, say, can stand for one and a linear
+		// function where g(t) - g(-t) is linear. Another student may do with fewer.
+		if m0 <= s.r || m0 <= s.settings.M0 {
 			return full, nil
 		}
+		if wide == nil || m0 < wide.First.Neurons() {
+			wide = full
+		}
+		if wides++; wides == 3 {
+			break
+		}
+	}
+	if wide != nil {
+		return wide, nil
 	}
 	return nil, fault.New(fault.Unsupported, "no network could be found that explains the answers: the best of %d students leaves %.1e of their variance", s.settings.Starts, best/s.variance)
+}
+
+// widen asks further out, as long as the student has come close without arriving: there it can be told from its
+// neighbours, and having come close it no longer meets local minima.
+func (s *search) widen(ctx context.Context, n *network.Network, loss float64) (*network.Network, float64, error) {
+	for s.widened < 5 && loss > s.exact && loss < 1e-6*s.variance && (s.settings.Domain == 0 || s.radius < s.settings.Domain) {
+		s.widened++
+		s.radius *= 1.5
+		if s.settings.Domain > 0 {
+			s.radius = math.Min(s.radius, s.settings.Domain)
+		}
+		if err := s.more(ctx, n.Parameters()); err != nil {
+			return n, loss, err
+		}
+		var err error
+		n, loss, err = fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
+		if err != nil {
+			return n, loss, err
+		}
+		s.trace("    radius %.3g: loss %.1e of the variance", s.radius, loss/s.variance)
+	}
+	return n, loss, nil
 }
 
 // student returns random units, with the output weights that fit best.
 func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
 	n := network.New(s.r, k0, k1, s.settings.Activation, s.settings.Activation)
 	for i := range k0 {
-		n.First.Weight.SetRow(i, sample.Direction(s.rng, s.r))
+		a := sample.Direction(s.rng, s.r)
+		floats.Scale(s.norm, a)
+		n.First.Weight.SetRow(i, a)
 		n.First.Bias[i] = 0.3 * s.rng.NormFloat64()
 	}
 	for l := range k1 {

@@ -156,6 +156,7 @@ const tries = 3
 // prune removes units as long as what remains fits as well. Where the start had not arrived, fewer units make the
 // canyon narrower: the loss may rise a little on the way.
 func (s *search) prune(ctx context.Context, n *network.Network, loss float64, data refine.Data) (*network.Network, float64, error) {
+	most := 30 * loss
 	for {
 		m0, m1 := n.Sizes()
 		removed := false
@@ -172,7 +173,7 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 				return n, loss, err
 			}
 			s.trace("    prune layer %d effect %.1e: loss %.1e -> %.1e", r.layer, r.effect, loss, l)
-			if l <= s.exact || loss > s.exact && l < 4*loss {
+			if l <= s.exact || loss > s.exact && l < math.Min(4*loss, most) {
 				n, loss, removed = trial, l, true
 				break
 			}
