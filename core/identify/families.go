@@ -49,8 +49,8 @@ next:
 }
 
 // plainShift is the ratio of shifts to weights, root mean square over the second layer, up to which a network reads as
-// written in a family that is zero in the middle. Trained tanh networks have 0.2 to 0.5 (41 of 44 below 0.55), networks trained
-// with sigmoid and rewritten in tanh 0.5 to 2.7 (docs/exact.md).
+// written in a family that is zero in the middle. Trained tanh networks have 0.2 to 0.5 (22 of 24 below 0.55), networks trained
+// with sigmoid and rewritten in tanh 0.58 to 2.7 (22 of 24) (docs/exact.md).
 const plainShift = 0.56
 
 // nameTwin chooses between families that describe the same function, and writes n in the chosen one. Answers can't
