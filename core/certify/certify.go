@@ -45,14 +45,15 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	c := &Certificate{Rows: len(data.Y), Undetermined: []string{}}
 	c.Excess = math.Sqrt(refine.Loss(n, g, h, data) / float64(max(1, len(data.Y)-n.Parameters())))
 	if len(data.Y) < n.Parameters() {
-		c.singular(n)
+		c.singular(n, nil)
 		return c, nil
 	}
 	var variance []float64
 	var condition float64
+	var dead []int
 	ok := true
 	if n.Parameters() <= dense {
-		variance, condition, ok = variances(n, g, h, data)
+		variance, condition, dead, ok = variances(n, g, h, data)
 	} else {
 		var err error
 		if variance, err = probed(ctx, n, g, h, data); err != nil {
@@ -61,7 +62,7 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	}
 	c.Condition = condition
 	if !ok {
-		c.singular(n)
+		c.singular(n, dead)
 		return c, nil
 	}
 	// Errors larger than expected are counted in; smaller ones are not counted on.
@@ -90,9 +91,36 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	return c, nil
 }
 
-func (c *Certificate) singular(n *network.Network) {
+// singular notes that the answers do not determine everything, and the units whose parameters (dead, indices into
+// [refine.Pack]'s vector) no answer sees at all.
+func (c *Certificate) singular(n *network.Network, dead []int) {
 	c.Condition, c.ErrorBar = -1, 1
 	c.Undetermined = append(c.Undetermined, fmt.Sprintf("the %d answers do not determine all %d parameters: the Jacobian is singular to rounding", c.Rows, n.Parameters()))
+	m0, m1 := n.Sizes()
+	d := n.Inputs()
+	theta := m0 * d
+	tau := theta + m0 + m0*m1
+	first, second := make([]bool, m0), make([]bool, m1)
+	for _, k := range dead {
+		switch {
+		case k < theta:
+			first[k/d] = true
+		case k < theta+m0:
+			first[k-theta] = true
+		case k >= tau && k < tau+m1: // b_l may be without effect because of a unit of the first layer; tau_l not
+			second[k-tau] = true
+		}
+	}
+	for i, is := range first {
+		if is {
+			c.Undetermined = append(c.Undetermined, fmt.Sprintf("unit %d of the first layer: no answer depends on it", i))
+		}
+	}
+	for l, is := range second {
+		if is {
+			c.Undetermined = append(c.Undetermined, fmt.Sprintf("unit %d of the second layer: no answer depends on it", l))
+		}
+	}
 }
 
 // probes is the number of random vectors that the diagonal of the covariance is estimated with.
@@ -132,8 +160,8 @@ func (c *Certificate) note(e float64, what string) {
 }
 
 // variances returns the diagonal of (J^T J)^{-1} and the condition number of the scaled Jacobian; not ok when it is
-// singular to rounding.
-func variances(n *network.Network, g, h core.Function, data refine.Data) (variance []float64, condition float64, ok bool) {
+// singular to rounding, and then dead are the parameters that no answer depends on.
+func variances(n *network.Network, g, h core.Function, data refine.Data) (variance []float64, condition float64, dead []int, ok bool) {
 	p := n.Parameters()
 	free := make([]int, p)
 	for i := range free {
@@ -144,9 +172,12 @@ func variances(n *network.Network, g, h core.Function, data refine.Data) (varian
 	scale := make([]float64, p)
 	for i := range scale {
 		if normal.At(i, i) <= 0 {
-			return nil, 0, false
+			dead = append(dead, i)
 		}
 		scale[i] = 1 / math.Sqrt(normal.At(i, i))
+	}
+	if len(dead) > 0 {
+		return nil, 0, dead, false
 	}
 	for i := range p {
 		for j := i; j < p; j++ {
@@ -155,19 +186,19 @@ func variances(n *network.Network, g, h core.Function, data refine.Data) (varian
 	}
 	var cholesky mat.Cholesky
 	if !cholesky.Factorize(normal) {
-		return nil, 0, false
+		return nil, 0, nil, false
 	}
 	var inverse mat.SymDense
 	if err := cholesky.InverseTo(&inverse); err != nil {
 		if _, ill := err.(mat.Condition); !ill {
-			return nil, 0, false
+			return nil, 0, nil, false
 		}
 	}
 	variance = make([]float64, p)
 	for i := range variance {
 		variance[i] = inverse.At(i, i) * scale[i] * scale[i]
 	}
-	return variance, math.Sqrt(largest(normal) * largest(&inverse)), true
+	return variance, math.Sqrt(largest(normal) * largest(&inverse)), nil, true
 }
 
 // largest returns the largest eigenvalue of the positive definite matrix, by power iteration, to a few per cent.

@@ -292,7 +292,8 @@ func (p *pool) full() bool { return len(p.residual) >= blockRows/4 }
 
 func (p *pool) flush(normal blas64.Symmetric, gradient []float64) {
 	rows, columns := len(p.residual), len(p.columns)
-	if rows == 0 {
+	if rows == 0 || columns == 0 { // none of the unit's parameters is free
+		p.residual = p.residual[:0]
 		return
 	}
 	j := blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: p.data}
