@@ -45,6 +45,10 @@ type exact struct {
 // attempts at the second layer, each from another base point.
 const attempts = 4
 
+// patience is how many iterations the fit in latent coordinates gets: nearly degenerate networks creep along a valley
+// before they converge.
+const patience = 200
+
 // goodLoss is the loss up to which residuals are what noise explains: one, and room for the estimate of the noise.
 const goodLoss = 10
 
@@ -181,7 +185,7 @@ func (e *exact) second(ctx context.Context) error {
 			return err
 		}
 		trusted := e.trusted(fitted, f.Candidate, e.directionError(), 0)
-		fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe})
+		fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe, Iterations: patience, Tolerance: 1e-5})
 		if err != nil {
 			return err
 		}
@@ -215,9 +219,13 @@ func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, err
 	if err := e.spread(ctx, latent, m1); err != nil {
 		return nil, none, err
 	}
-	spread := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	swept := len(e.log.Y)
+	if _, err := sample.Points(ctx, e.log, second.Sweeps(e.rng)); err != nil {
+		return nil, none, err
+	}
+	shapes := stack(e.rows(swept, len(e.log.Y)), e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
 	return func(f family) (*network.Network, error) {
-		return second.Network(f.Function, f.Function, f.Name, f.Name, spread.X, spread.Y, e.rng), nil
+		return second.Network(f.Function, f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng), nil
 	}, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
 }
 
@@ -305,6 +313,13 @@ func (e *exact) polish(ctx context.Context) error {
 	}
 	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
 	return nil
+}
+
+// stack puts the rows of b below those of a.
+func stack(a, b refine.Data) refine.Data {
+	x := &mat.Dense{}
+	x.Stack(a.X, b.X)
+	return refine.Data{X: x, Y: append(append([]float64(nil), a.Y...), b.Y...)}
 }
 
 // trusted returns the paid queries that tell something, when the directions of n are known to directionError, with

@@ -295,6 +295,28 @@ func (l *Latent) offDiagonal(ctx context.Context, oracle query.Asker, v []float6
 	return h, nil
 }
 
+// sweepPoints is how many points lie on the way from one end of a second-layer unit's range to the other.
+const sweepPoints = 12
+
+// Sweeps returns points along which each second-layer unit goes through its whole range: all first-layer units move
+// together, each to the side that its weight says. At random points sums of many weights stay near their mean, and a
+// unit whose shift is large never wakes up.
+func (s *Second) Sweeps(rng *rand.Rand) [][]float64 {
+	m0, m1 := s.Weights.Dims()
+	var points [][]float64
+	for l := range m1 {
+		for k := range sweepPoints {
+			t := 4 * (2*float64(k)/(sweepPoints-1) - 1)
+			v := append([]float64(nil), s.Base...)
+			for i := range m0 {
+				v[i] = math.Copysign(t, t*s.Weights.At(i, l)) + 0.7*rng.NormFloat64()
+			}
+			points = append(points, s.Latent.Point(v))
+		}
+	}
+	return points
+}
+
 // Network completes the second layer under the assumption that the activations are g and h: the shifts delta_i from
 // how the gradient's rows change as v_i moves, then scale, shift and output weight of each second-layer unit, first from
 // its slopes, then from the answers y at the rows x, where all units move.
