@@ -132,6 +132,10 @@ func (s *search) sizes(stage int) (k0, k1 int) {
 	return k0, k1
 }
 
+// canyon is the loss, as a fraction of the variance, below which a student that has not arrived is held up by its spare
+// units rather than by a radius so small that other networks look alike.
+const canyon = 1e-9
+
 // rows asked for each parameter of the student. With two, a start in three arrives; with three, nearly all do.
 const rows = 3
 
@@ -140,10 +144,14 @@ const starts = 6
 
 // run fits students until one arrives.
 func (s *search) run(ctx context.Context) (*network.Network, error) {
-	best := math.Inf(1)
-	var wide *network.Network // agrees with the oracle, but has more units than inputs
+	best, nearest := math.Inf(1), math.Inf(1) // losses, of all students and of this stage's
+	var wide *network.Network                 // agrees with the oracle, but has more units than inputs
 	wides := 0
 	for start := range s.settings.Starts {
+		if start > 0 && start%starts == 0 {
+			s.adjust(nearest)
+			nearest = math.Inf(1)
+		}
 		k0, k1 := s.sizes(start / starts)
 		size := network.Parameters(s.r, k0, k1)
 		if err := s.more(ctx, rows*size-len(s.y)); err != nil {
@@ -155,16 +163,21 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		if err != nil {
 			return nil, err
 		}
+		nearest = math.Min(nearest, loss)
 		s.trace("  start %d: %d, %d units, loss %.1e of the variance", start, k0, k1, loss/s.variance)
 		if loss > 1e-6*s.variance && loss > s.exact {
 			best = math.Min(best, loss)
 			continue
 		}
-		n, loss, err = s.widen(ctx, n, loss)
-		if err != nil {
-			return nil, err
+		// What was learnt further out helps this student alone: others would meet local minima there.
+		count, radius := len(s.y), s.radius
+		if loss > canyon*s.variance {
+			n, loss, err = s.widen(ctx, n, loss)
+			if err != nil {
+				return nil, err
+			}
+			data = s.data()
 		}
-		data = s.data()
 		n, loss, err = s.prune(ctx, n, loss, data)
 		if err != nil {
 			return nil, err
@@ -196,6 +209,7 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		m0, m1 := n.Sizes()
 		s.trace("  start %d: pruned to %d, %d units, loss %.1e of the variance", start, m0, m1, loss/s.variance)
 		if loss > s.exact {
+			s.w, s.y, s.radius = s.w[:count:count], s.y[:count:count], radius
 			continue
 		}
 		full, ok, err := s.finish(ctx, n)
@@ -223,10 +237,25 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 	return nil, fault.New(fault.Unsupported, "no network could be found that explains the answers: the best of %d students leaves %.1e of their variance", s.settings.Starts, best/s.variance)
 }
 
+// adjust changes the radius after a stage without success whose best student was left with the given loss: inwards where
+// all met local minima, outwards where they came close.
+func (s *search) adjust(nearest float64) {
+	if nearest > 1e-5*s.variance {
+		s.radius /= 1.5
+	} else {
+		s.radius *= 1.5
+		if s.settings.Domain > 0 {
+			s.radius = math.Min(s.radius, s.settings.Domain)
+		}
+	}
+	s.w, s.y = nil, nil
+	s.trace("  radius %.3g", s.radius)
+}
+
 // widen asks further out, as long as the student has come close without arriving: there it can be told from its
 // neighbours, and having come close it no longer meets local minima.
 func (s *search) widen(ctx context.Context, n *network.Network, loss float64) (*network.Network, float64, error) {
-	for s.widened < 5 && loss > s.exact && loss < 1e-6*s.variance && (s.settings.Domain == 0 || s.radius < s.settings.Domain) {
+	for s.widened < 10 && loss > s.exact && loss < 1e-6*s.variance && (s.settings.Domain == 0 || s.radius < s.settings.Domain) {
 		s.widened++
 		s.radius *= 1.5
 		if s.settings.Domain > 0 {
@@ -235,12 +264,16 @@ func (s *search) widen(ctx context.Context, n *network.Network, loss float64) (*
 		if err := s.more(ctx, n.Parameters()); err != nil {
 			return n, loss, err
 		}
-		var err error
-		n, loss, err = fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
+		wider, l, err := fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
 		if err != nil {
 			return n, loss, err
 		}
-		s.trace("    radius %.3g: loss %.1e of the variance", s.radius, loss/s.variance)
+		s.trace("    radius %.3g: loss %.1e of the variance", s.radius, l/s.variance)
+		n = wider
+		if l > 0.5*loss {
+			return n, l, nil
+		}
+		loss = l
 	}
 	return n, loss, nil
 }

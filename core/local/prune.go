@@ -156,7 +156,8 @@ const tries = 3
 // prune removes units as long as what remains fits as well. Where the start had not arrived, fewer units make the
 // canyon narrower: the loss may rise a little on the way.
 func (s *search) prune(ctx context.Context, n *network.Network, loss float64, data refine.Data) (*network.Network, float64, error) {
-	most := 30 * loss
+	// Spare units in a canyon are worth next to nothing, though more than the student's loss; no real unit is.
+	most := math.Max(30*loss, 1e-8*s.variance)
 	for {
 		m0, m1 := n.Sizes()
 		removed := false
@@ -168,12 +169,16 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 			if tried[r.layer]++; tried[r.layer] > tries {
 				continue
 			}
-			trial, l, err := fit(ctx, r.apply(n), s.g, s.h, data, fitSettings{iterations: 40, target: s.target, patience: 3, gain: 0.05, damping: 1e-5})
+			effort := fitSettings{iterations: 40, target: s.target, patience: 3, gain: 0.05, damping: 1e-5}
+			if loss > s.exact {
+				effort.iterations, effort.patience, effort.gain = 80, 5, 0.02
+			}
+			trial, l, err := fit(ctx, r.apply(n), s.g, s.h, data, effort)
 			if err != nil {
 				return n, loss, err
 			}
 			s.trace("    prune layer %d effect %.1e: loss %.1e -> %.1e", r.layer, r.effect, loss, l)
-			if l <= s.exact || loss > s.exact && l < math.Min(4*loss, most) {
+			if l <= s.exact || loss > s.exact && (l < 4*loss || r.layer == 0 && m0 > s.r || r.layer == 1) && l < most {
 				n, loss, removed = trial, l, true
 				break
 			}

@@ -15,8 +15,11 @@ import (
 // lines and by parabolas. Beyond, students run into local minima (sine oscillates, units turn to steps); far below,
 // units cannot be told from polynomials. Measured in docs/local.md.
 const (
-	beyondLine     = 0.22
+	beyondLine     = 0.2
 	beyondParabola = 0.05
+	// Where parabolas leave less, a radius is not too large, whatever lines leave: by chance f may rise little along most
+	// chords.
+	nearParabola = 0.015
 )
 
 // measure finds the radius of the points.
@@ -26,12 +29,20 @@ func (s *search) measure(ctx context.Context) error {
 	if largest == 0 {
 		largest = 1e4
 	}
-	curved := func(radius float64) (bool, error) {
-		line, parabola, err := s.chords(ctx, radius)
-		s.trace("  radius %.3g: beyond lines %.1e, beyond parabolas %.1e", radius, line, parabola)
-		return line > beyondLine || parabola > beyondParabola, err
+	// The same chords at every radius, so that radii compare.
+	const chords = 12
+	s.radius = 1
+	ends := make([][]float64, chords)
+	for k := range ends {
+		ends[k] = s.box()
 	}
-	radius := math.Min(largest, 2)
+	first := math.Min(largest, 2)
+	curved := func(radius float64) (bool, error) {
+		line, parabola, err := s.chords(ctx, radius, ends)
+		s.trace("  radius %.3g: beyond lines %.1e, beyond parabolas %.1e", radius, line, parabola)
+		return parabola > beyondParabola || line > beyondLine && (radius > first || parabola > nearParabola), err
+	}
+	radius := first
 	over, err := curved(radius)
 	if err != nil {
 		return err
@@ -69,18 +80,15 @@ func (s *search) measure(ctx context.Context) error {
 }
 
 // chords returns which fractions of f's variance along chords through the origin lines and parabolas leave.
-func (s *search) chords(ctx context.Context, radius float64) (line, parabola float64, err error) {
-	const chords = 6
+func (s *search) chords(ctx context.Context, radius float64, ends [][]float64) (line, parabola float64, err error) {
 	places := [5]float64{-1, -0.5, 0, 0.5, 1}
 	// Orthogonal polynomials on these places, of degrees 0, 1 and 2.
 	bases := [3][5]float64{{1, 1, 1, 1, 1}, {-2, -1, 0, 1, 2}, {2, -1, -2, -1, 2}}
-	s.radius = radius
 	points := [][]float64{make([]float64, s.d)}
-	for range chords {
-		end := s.box()
+	for _, end := range ends {
 		for _, t := range places {
 			if t != 0 {
-				points = append(points, floats.ScaleTo(make([]float64, s.d), t, end))
+				points = append(points, floats.ScaleTo(make([]float64, s.d), t*radius, end))
 			}
 		}
 	}
@@ -90,7 +98,7 @@ func (s *search) chords(ctx context.Context, radius float64) (line, parabola flo
 	}
 	var parts [3]float64
 	total := 0.0
-	for c := range chords {
+	for c := range ends {
 		values := []float64{y[4*c+1], y[4*c+2], y[0], y[4*c+3], y[4*c+4]}
 		for k, b := range bases {
 			dot := floats.Dot(b[:], values)
