@@ -104,10 +104,11 @@ func (s *Scales) grid(single bool) {
 // level estimates the noise at a random point at the given distance from the center. It goes from coarse to fine: a
 // coarse grid sees rounded answers that a fine one takes for constant, but only where f is smooth on it. Noise is what
 // two successive grids agree on; what f itself does changes with the grid. Two fine grids come first: if they see double
-// precision, that is all.
+// precision, that is all. Rounded answers are constant on fine grids where f is nearly stationary: what the finest saw is
+// not forgotten because others see less.
 func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, rng *rand.Rand) (float64, error) {
 	x, v := along(s.Center, radius, Direction(rng, len(s.Center))), Direction(rng, len(s.Center))
-	previous, noise := math.Inf(1), 0.0
+	previous, noise, most := math.Inf(1), 0.0, 0.0
 	for k, step := range []float64{1e-6, 1e-7, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
 		if k == 2 {
 			previous = math.Inf(1)
@@ -119,11 +120,14 @@ func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, r
 		noise = math.Max(value, 2e-16*s.Value)
 		double := noise < 1e-13*s.Value
 		if agree && (k >= 2 || double) && previous < 6*noise && noise < 6*previous {
-			return math.Max(noise, previous), nil
+			return math.Max(most, math.Max(noise, previous)), nil
 		}
 		previous = noise
+		if agree && step <= 1e-6 { // coarse ones may see f itself
+			most = math.Max(most, noise)
+		}
 	}
-	return noise, nil
+	return math.Max(most, noise), nil
 }
 
 // Relative spacings of numbers.
