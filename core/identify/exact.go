@@ -216,14 +216,14 @@ func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, err
 	m1, _ := second.Slopes.Dims()
 	e.report.finish("%d units", m1)
 	e.report.start("fit")
-	if err := e.spread(ctx, latent, m1); err != nil {
+	swept, sweeps := len(e.log.Y), second.Sweeps(e.rng)
+	if _, err := sample.Points(ctx, e.log, sweeps); err != nil {
 		return nil, none, err
 	}
-	swept := len(e.log.Y)
-	if _, err := sample.Points(ctx, e.log, second.Sweeps(e.rng)); err != nil {
+	if err := e.spread(ctx, latent, m1, len(sweeps)); err != nil {
 		return nil, none, err
 	}
-	shapes := stack(e.rows(swept, len(e.log.Y)), e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
+	shapes := stack(e.rows(swept, swept+len(sweeps)), e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
 	return func(f family) (*network.Network, error) {
 		return second.Network(f.Function, f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng), nil
 	}, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
@@ -367,10 +367,10 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 // than P others the condition number of the Jacobian is 1e10, with 1.3 P of them 1e3 (tanh) to 1e5 (sigmoid).
 const spreadRows = 1.3
 
-// spread asks queries where all units of the first layer are alive, at random places of x.
-func (e *exact) spread(ctx context.Context, l *recover.Latent, m1 int) error {
+// spread asks queries where all units of the first layer are alive, at random places of x; so many less as already do.
+func (e *exact) spread(ctx context.Context, l *recover.Latent, m1, already int) error {
 	m0, d := l.Rows.Dims()
-	count := int(spreadRows*float64(network.Parameters(d, m0, m1))) + 10 - e.spreaded
+	count := int(spreadRows*float64(network.Parameters(d, m0, m1))) + 10 - already
 	if count <= 0 {
 		return nil
 	}
