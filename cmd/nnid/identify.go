@@ -76,7 +76,7 @@ command line or a file is wrong; 1 anything else.`,
 	flags.StringArrayVar(&f.activationOptions, "activation-option", nil, "option of the activation, K=V; may be repeated")
 	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace")
 	flags.StringArrayVar(&f.solverOptions, "solver-option", nil, "option of the solver, K=V; may be repeated")
-	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it: exact, or paper (arXiv 1907.00485)")
+	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it; there is one recipe, exact (docs/exact.md)")
 	flags.IntVar(&f.m0, "m0", 0, "neurons of the first hidden layer; 0: find out")
 	flags.IntVar(&f.m1, "m1", 0, "neurons of the second hidden layer; 0: find out")
 	flags.IntVar(&f.inputs, "inputs", 0, "inputs of the model; needed only where the oracle does not say")
@@ -91,15 +91,15 @@ command line or a file is wrong; 1 anything else.`,
 	complete(command, "oracle", completeComponents(&f.common, core.KindOracle))
 	complete(command, "activation", completeComponents(&f.common, core.KindActivation, auto+"\tevery activation there is"))
 	complete(command, "solver", completeComponents(&f.common, core.KindSolver))
-	complete(command, "recipe", cobra.FixedCompletions([]string{identify.RecipeExact, identify.RecipePaper}, cobra.ShellCompDirectiveNoFileComp))
+	complete(command, "recipe", cobra.FixedCompletions([]string{identify.RecipeExact}, cobra.ShellCompDirectiveNoFileComp))
 	return command
 }
 
 // check refuses what is wrong whatever the plugins say, before any of them is started.
 func (f *identifyFlags) check() error {
 	switch {
-	case f.recipe != identify.RecipeExact && f.recipe != identify.RecipePaper:
-		return fault.New(fault.Usage, "--recipe %s is not known; choose exact or paper", f.recipe)
+	case f.recipe != identify.RecipeExact:
+		return fault.New(fault.Usage, "--recipe %s is not known; there is one recipe, %s", f.recipe, identify.RecipeExact)
 	case f.m0 < 0 || f.m1 < 0:
 		return fault.New(fault.Usage, "--m0 %d --m1 %d: a layer cannot have fewer than no neurons; 0 means find out", f.m0, f.m1)
 	case f.inputs < 0:

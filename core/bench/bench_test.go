@@ -124,7 +124,7 @@ func TestSuiteErrors(t *testing.T) {
 		cell("{name: a, " + planted + ", oracle: {digits: [6, 18]}}"):         {"digits is 18"},
 		cell("{name: a, " + planted + ", oracle: {noise: -1}}"):               {"noise is -1"},
 		cell("{name: a, " + planted + ", run: {sizes: some}}"):                {`"some"`, "given or unknown"},
-		cell("{name: a, " + planted + ", run: {recipe: cake}}"):               {`"cake"`, "exact or paper"},
+		cell("{name: a, " + planted + ", run: {recipe: cake}}"):               {`"cake"`, "one recipe, exact"},
 		cell("{name: a, " + planted + ", run: {domain: .inf}}"):               {"domain is +Inf"},
 		cell("{name: a, " + planted + ", run: {max-queries: -1}}"):            {"max-queries is -1"},
 		cell("{name: a, " + planted + ", run: {solver: {}}}"):                 {"[5:"},

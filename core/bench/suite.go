@@ -404,8 +404,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("oracle: noise is %g; it must be a standard deviation", s.Noise)
 	case s.Sizes != given && s.Sizes != unknown:
 		return fmt.Errorf("run: sizes is %q; it must be %s or %s", s.Sizes, given, unknown)
-	case s.Recipe != identify.RecipeExact && s.Recipe != identify.RecipePaper:
-		return fmt.Errorf("run: recipe is %q; it must be %s or %s", s.Recipe, identify.RecipeExact, identify.RecipePaper)
+	case s.Recipe != identify.RecipeExact:
+		return fmt.Errorf("run: recipe is %q; there is one recipe, %s", s.Recipe, identify.RecipeExact)
 	case !(s.Domain >= 0) || math.IsInf(s.Domain, 0):
 		return fmt.Errorf("run: domain is %g; it must be positive, or 0 for no bound", s.Domain)
 	case s.MaxQueries < 0:

@@ -11,11 +11,8 @@ import (
 	"github.com/nnid/nnid/core/query"
 )
 
-// Recipes.
-const (
-	RecipeExact = "exact"
-	RecipePaper = "paper"
-)
+// RecipeExact is the name of the one recipe there is (docs/exact.md).
+const RecipeExact = "exact"
 
 // Candidate is one activation family that the hidden network may have in both layers.
 type Candidate struct {
