@@ -31,6 +31,7 @@ type exact struct {
 	scales   *sample.Scales
 	units    []sample.Unit
 	local    int // the first query in log that was asked near the transitions, not far out
+	bases    int // base points so far
 	// The queries of spread in log: the first, and how many.
 	spreadFrom, spreaded int
 
@@ -209,7 +210,9 @@ func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, err
 		return nil, none, err
 	}
 	e.noise = e.localNoise(latent)
-	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, e.secondSettings())
+	settings := e.secondSettings()
+	settings.Base = e.liveliest(latent)
+	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, settings)
 	if err != nil {
 		return nil, none, err
 	}
@@ -227,6 +230,44 @@ func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, err
 	return func(f family) (*network.Network, error) {
 		return second.Network(f.Function, f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng), nil
 	}, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
+}
+
+// liveliest returns a base point at which, going by the best network so far, even the weakest second-layer unit is alive;
+// nil when there is none yet, and on every other attempt, since that network may lack a unit.
+func (e *exact) liveliest(l *recover.Latent) []float64 {
+	e.bases++
+	if e.found == nil || e.bases%2 == 1 || len(e.found.First.Bias) != len(e.units) {
+		return nil
+	}
+	m0, m1 := e.found.Sizes()
+	var best []float64
+	most := 0.0
+	for k := range 600 {
+		v := make([]float64, m0)
+		side := e.rng.IntN(m1)
+		for i := range v {
+			v[i] = 4*e.rng.Float64() - 2
+			if k%2 == 0 { // half of them towards one end of a unit's range
+				v[i] = 0.5*v[i] + math.Copysign(2*e.rng.Float64(), e.found.Second.Weight.At(side, i))
+			}
+		}
+		if k%4 == 0 {
+			floats.Scale(-1, v)
+		}
+		z := mat.NewVecDense(m0, nil)
+		z.MulVec(e.found.First.Weight, mat.NewVecDense(len(l.Point(v)), l.Point(v)))
+		floats.Add(z.RawVector().Data, e.found.First.Bias)
+		e.family.Function.Apply(0, z.RawVector().Data, z.RawVector().Data)
+		p := mat.NewVecDense(m1, nil)
+		p.MulVec(e.found.Second.Weight, z)
+		slopes := p.RawVector().Data
+		floats.Add(slopes, e.found.Second.Bias)
+		e.family.Function.Apply(1, slopes, slopes)
+		if least := floats.Min(slopes); least > most { // units' weights aside: what matters is who is asleep
+			best, most = v, least
+		}
+	}
+	return best
 }
 
 func (e *exact) secondSettings() recover.Settings {

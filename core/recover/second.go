@@ -19,7 +19,8 @@ type Settings struct {
 	Noise float64 // of the answers, relative to how much f varies
 	// DirectionError is how well the first layer's directions are known (radians): moving one unit moves the others by that.
 	DirectionError float64
-	M1             int // units of the second layer; 0 when not known
+	Base           []float64 // latent coordinates of the base point; nil: random
+	M1             int       // units of the second layer; 0 when not known
 	Solver         core.Solver
 	Seed           uint64
 }
@@ -62,6 +63,9 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 	s := &Second{Latent: l, Base: make([]float64, m0)}
 	for i := range s.Base {
 		s.Base[i] = rng.Float64()*2 - 1
+	}
+	if settings.Base != nil {
+		copy(s.Base, settings.Base)
 	}
 	groups := partition(rng, m0, 4)
 	stencil := newStencil(settings.Noise, 1)
