@@ -143,13 +143,10 @@ func TestNothingToFind(t *testing.T) {
 	}
 }
 
-var table = flag.String("table", "", "cells to measure, as activation:d,m0,m1:shift:domain:seeds, separated by spaces")
+var table = flag.String("table", "tanh:6,6,2:0.5:2:1", "cells to measure, as activation:d,m0,m1:shift:domain:seeds, separated by spaces")
 
 // TestTable measures success rates: go test ./core/local -run TestTable -table "tanh:10,10,3:0.5:2:20" -timeout 1h -v
 func TestTable(t *testing.T) {
-	if *table == "" {
-		t.Skip("no cells given")
-	}
 	for _, cell := range strings.Fields(*table) {
 		p := strings.Split(cell, ":")
 		var d, m0, m1, seeds int
