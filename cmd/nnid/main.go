@@ -10,12 +10,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/nnid/nnid/core/fastblas"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/sdk"
 )
 
 func main() {
-	// First of all: the built-in plugins live in this binary, which the host starts again to serve them.
+	fastblas.Install()
+	// Before anything else: the built-in plugins live in this binary, which the host starts again to serve them.
 	if sdk.InPluginProcess() {
 		sdk.Serve(builtins())
 	}
