@@ -1,18 +1,15 @@
 // Package network is an oracle that evaluates a network file, for trials and comparisons: with single precision,
-// rounded answers, noise and latency it stands in for servers that have them.
+// rounded answers, noise and latency it stands in for servers that have them, and with faults for servers that lie.
 package network
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
-	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -31,7 +28,7 @@ var Factory = core.OracleFactory{
 	Component: core.Component{
 		Name:    "network",
 		Summary: "evaluates a network file (nnid/network/v1) in this machine",
-		Options: []core.Option{
+		Options: append([]core.Option{
 			{Name: "file", Usage: "path of the network file", Required: true},
 			{Name: "dtype", Usage: "arithmetic: FP64, or FP32, which rounds the inputs too", Default: "FP64"},
 			{Name: "digits", Usage: "significant decimal digits of the answers, 1 to 17; 0 does not round", Default: "0"},
@@ -39,7 +36,7 @@ var Factory = core.OracleFactory{
 			{Name: "seed", Usage: "seed of the noise; the noise of a row depends on the seed and the row alone", Default: "0"},
 			{Name: "latency", Usage: "time that every query takes at least, such as 20ms", Default: "0s"},
 			{Name: "max-batch", Usage: "most rows of a query; 0 is no limit", Default: "0"},
-		},
+		}, faultOptions...),
 	},
 	Open: open,
 }
@@ -53,6 +50,7 @@ type oracle struct {
 	noise   float64
 	seed    uint64
 	latency time.Duration
+	faults  faults
 }
 
 func open(options core.Options) (core.Oracle, error) {
@@ -79,6 +77,9 @@ func open(options core.Options) (core.Oracle, error) {
 	}
 	if o.latency, err = time.ParseDuration(options["latency"]); err != nil || o.latency < 0 {
 		return nil, fault.New(fault.Usage, "option latency=%q must be a duration such as 20ms", options["latency"])
+	}
+	if err := o.faults.open(options, o.seed); err != nil {
+		return nil, err
 	}
 	maxBatch, err := options.Int("max-batch", 0)
 	if err != nil {
@@ -119,6 +120,7 @@ func open(options core.Options) (core.Oracle, error) {
 			o.info.Model += fmt.Sprintf(" %s=%s", name, value)
 		}
 	}
+	o.info.Model += o.faults.identity(options)
 	if o.noise > 0 {
 		o.info.Model += fmt.Sprintf(" seed=%d", o.seed)
 	}
@@ -154,14 +156,8 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 	if o.info.MaxBatch > 0 && rows > o.info.MaxBatch {
 		return nil, fault.New(fault.Usage, "the query has %d rows; max-batch is %d", rows, o.info.MaxBatch)
 	}
-	if o.latency > 0 {
-		timer := time.NewTimer(o.latency)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
-		}
+	if err := o.faults.before(ctx, o.latency, rows); err != nil {
+		return nil, err
 	}
 	y := mat.NewDense(rows, 1, nil)
 	// Blocks bound the memory and the time to a cancellation.
@@ -172,17 +168,23 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 			return nil, err
 		}
 	}
+	o.faults.after(y.RawMatrix().Data)
 	return y, nil
 }
 
 // evaluate sets y to f at the rows of x. The rows are evaluated one by one, so that an answer does not depend on the
 // batch to the last bit, as a blocked matrix product would.
 func (o *oracle) evaluate(ctx context.Context, y, x *mat.Dense) error {
-	rows, columns := x.Dims()
+	rows, _ := x.Dims()
 	z := x
-	if o.single {
+	if o.single || o.faults.clip > 0 {
 		z = mat.DenseCopyOf(x)
+	}
+	if o.single {
 		round(z.RawMatrix().Data)
+	}
+	if o.faults.clip > 0 {
+		o.faults.cut(z.RawMatrix().Data)
 	}
 	for _, layer := range []struct {
 		model.Layer
@@ -210,7 +212,7 @@ func (o *oracle) evaluate(ctx context.Context, y, x *mat.Dense) error {
 	for i := range rows {
 		v := o.affine(o.network.OutputBias, o.network.Output, z.RawRowView(i))
 		if o.noise > 0 {
-			v += o.noise * o.gaussian(x.RawRowView(i)[:columns])
+			v += o.noise * gaussian(o.seed, x.RawRowView(i))
 		}
 		if o.single {
 			v = float64(float32(v))
@@ -241,18 +243,6 @@ func (o *oracle) affine(bias float64, w, x []float64) float64 {
 		sum += v * x[k]
 	}
 	return sum + bias
-}
-
-// gaussian is the standard normal noise of a row: the same for the same seed and row, so that answers depend neither on
-// the order nor on the batches of the queries, and a run can be repeated.
-func (o *oracle) gaussian(row []float64) float64 {
-	hash := fnv.New64a()
-	var word [8]byte
-	for _, v := range row {
-		binary.LittleEndian.PutUint64(word[:], math.Float64bits(v))
-		_, _ = hash.Write(word[:])
-	}
-	return rand.New(rand.NewPCG(o.seed, hash.Sum64())).NormFloat64()
 }
 
 func round(values []float64) {
