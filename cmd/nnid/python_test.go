@@ -4,15 +4,11 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // pythonVariable names a Python that has what the tests need; see CONTRIBUTING.md.
@@ -92,86 +88,6 @@ func TestExamplesAreShort(t *testing.T) {
 	for _, name := range []string{"go/nnid-plugin-lecun/main.go", "python/nnid-plugin-gudermann"} {
 		if lines := strings.Count(readFile(t, filepath.Join("../../plugins/examples", name)), "\n"); lines > 40 {
 			t.Errorf("%s has %d lines; 40 must do", name, lines)
-		}
-	}
-}
-
-// A real model server, MLServer, serves a real library's model, scikit-learn's, and is asked by its real protocol.
-func TestMLServer(t *testing.T) {
-	python, path := needPython(t)
-	network, err := filepath.Abs("../../testdata/networks/diabetes-tanh-8-4.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	if output, err := exec.CommandContext(t.Context(), python, "testdata/mlserver/model.py", network, folder, port).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	server := exec.Command(filepath.Join(filepath.Dir(python), "mlserver"), "start", folder)
-	server.Env = append(os.Environ(), "PATH="+path)
-	server.Stdout, server.Stderr = log, log
-	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = syscall.Kill(-server.Process.Pid, syscall.SIGKILL) // it has nothing to lose
-		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("the server's log:\n%s", readFile(t, log.Name()))
-		}
-	}()
-	url := "http://127.0.0.1:" + port
-	waitFor(t, time.Minute, "model ready", func() bool {
-		response, err := http.Get(url + "/v2/models/diabetes/ready")
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-	run := filepath.Join(t.TempDir(), "run")
-	args := []string{"identify", "--oracle", "oip", "--oracle-option", "url=" + url, "--oracle-option", "model=diabetes",
-		"--oracle-option", "inputs=10", "--activation", "tanh", "--run-dir", run}
-	status, stdout, stderr := nnid(t, args...)
-	if status != 0 || !strings.Contains(stdout, "10 inputs, 8 + 4 neurons, tanh") {
-		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-	}
-	t.Log(stdout)
-	status, stdout, stderr = nnid(t, "compare", network, filepath.Join(run, "network.json"))
-	t.Logf("status %d\n%s%s", status, stdout, stderr)
-	if status != 0 {
-		t.Error("the network found can't be compared with the one served")
-	}
-	// What a real server says to a wrong name and a wrong size is a sentence too.
-	for wrong, words := range map[string]string{"model=diabetic": "diabetic", "inputs=11": "expecting 10 features"} {
-		changed := append([]string{}, args...)
-		for k := range changed {
-			if key, _, ok := strings.Cut(changed[k], "="); ok && strings.HasPrefix(wrong, key+"=") {
-				changed[k] = wrong
-			}
-		}
-		changed[len(changed)-1] = filepath.Join(t.TempDir(), "run")
-		status, _, stderr := nnid(t, changed...)
-		t.Log(stderr)
-		if status == 0 || !strings.Contains(stderr, words) {
-			t.Errorf("%s: status %d, %s", wrong, status, stderr)
 		}
 	}
 }

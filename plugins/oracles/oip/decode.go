@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,12 +53,19 @@ func decodeMetadata(body []byte) (*metadata, error) {
 	if err := decode(body, &m); err != nil {
 		return nil, err
 	}
-	for _, t := range append(m.Inputs, m.Outputs...) {
-		if t.Name == "" {
-			return nil, errors.New("not that of the protocol: a tensor has no name")
-		}
+	if err := m.check(); err != nil {
+		return nil, err
 	}
 	return &m, nil
+}
+
+func (m *metadata) check() error {
+	for _, t := range append(m.Inputs[:len(m.Inputs):len(m.Inputs)], m.Outputs...) {
+		if t.Name == "" {
+			return errors.New("not that of the protocol: a tensor has no name")
+		}
+	}
+	return nil
 }
 
 // decode says of a body that is not JSON how it begins.
@@ -102,61 +110,74 @@ func decodeAnswer(body []byte, name string, rows int) (*answer, error) {
 		return nil, fmt.Errorf("has no outputs; it says %q", strings.ToValidUTF8(string(body[:min(len(body), 80)]), "?"))
 	}
 	names := make([]string, len(r.Outputs))
-	output := -1
 	for i, t := range r.Outputs {
 		names[i] = t.Name
-		if t.Name == name {
-			output = i
-		}
 	}
-	switch {
-	case output >= 0:
-	case name != "":
-		return nil, fmt.Errorf("has no output %q; it has: %s", name, strings.Join(names, ", "))
-	case len(r.Outputs) > 1:
-		return nil, fmt.Errorf("has the outputs %s: choose one with the option output-name", strings.Join(names, ", "))
-	default:
-		output = 0
+	output, err := chooseOutput(names, name)
+	if err != nil {
+		return nil, err
 	}
 	t := r.Outputs[output]
 	if err := checkDatatype(t.Datatype); err != nil {
 		return nil, err
 	}
-	if len(t.Shape) == 0 || t.Shape[0] != int64(rows) {
-		return nil, fmt.Errorf("has the shape %v; its first dimension must be %d, one row each", t.Shape, rows)
-	}
 	values, err := numbers(t.Data)
 	if err != nil {
 		return nil, err
 	}
-	if len(values) == 0 || len(values)%rows != 0 {
-		return nil, fmt.Errorf("has %d values for the shape %v", len(values), t.Shape)
-	}
-	// The product of the dimensions must be the number of values; dividing cannot overflow.
-	left := int64(len(values))
-	for _, n := range t.Shape {
-		if n <= 0 || left%n != 0 {
-			return nil, fmt.Errorf("has %d values for the shape %v", len(values), t.Shape)
+	if t.Datatype == string(core.FP32) {
+		for i, v := range values {
+			values[i] = float64(float32(v)) // some servers print the shortest digits, some all: both are the same number
 		}
-		left /= n
 	}
-	if left != 1 {
-		return nil, fmt.Errorf("has %d values for the shape %v", len(values), t.Shape)
+	columns, err := checkAnswer(t.Shape, values, rows)
+	if err != nil {
+		return nil, err
 	}
 	for i, v := range values {
-		if t.Datatype == string(core.FP32) {
-			v = float64(float32(v)) // some servers print the shortest digits, some all: both are the same number
-			values[i] = v
-		}
-		if math.IsInf(v, 0) {
-			return nil, fmt.Errorf("has a value at row %d that is too large for %s", i*rows/len(values), t.Datatype)
+		if math.IsInf(v, 0) { // JSON has none
+			return nil, fmt.Errorf("has a value at row %d that is too large for %s", i/columns, t.Datatype)
 		}
 	}
 	version := ""
 	if len(r.Version) > 0 && string(r.Version) != "null" {
 		version = strings.Trim(string(r.Version), `"`)
 	}
-	return &answer{values: values, columns: len(values) / rows, version: version}, nil
+	return &answer{values: values, columns: columns, version: version}, nil
+}
+
+// chooseOutput returns which of the outputs is meant: that of the given name, or the only one where the name is empty.
+func chooseOutput(names []string, name string) (int, error) {
+	if i := slices.Index(names, name); i >= 0 && name != "" {
+		return i, nil
+	}
+	switch {
+	case len(names) == 0:
+		return 0, errors.New("has no outputs")
+	case name != "":
+		return 0, fmt.Errorf("has no output %q; it has: %s", name, strings.Join(names, ", "))
+	case len(names) > 1:
+		return 0, fmt.Errorf("has the outputs %s: choose one with the option output-name", strings.Join(names, ", "))
+	}
+	return 0, nil
+}
+
+// checkAnswer returns how many values a row has: the product of the dimensions must be the number of values.
+func checkAnswer(shape []int64, values []float64, rows int) (columns int, err error) {
+	if len(shape) == 0 || shape[0] != int64(rows) {
+		return 0, fmt.Errorf("has the shape %v; its first dimension must be %d, one row each", shape, rows)
+	}
+	left := int64(len(values)) // dividing cannot overflow
+	for _, n := range shape {
+		if n <= 0 || left == 0 || left%n != 0 {
+			return 0, fmt.Errorf("has %d values for the shape %v", len(values), shape)
+		}
+		left /= n
+	}
+	if left != 1 {
+		return 0, fmt.Errorf("has %d values for the shape %v", len(values), shape)
+	}
+	return len(values) / rows, nil
 }
 
 func checkDatatype(datatype string) error {

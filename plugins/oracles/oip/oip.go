@@ -1,34 +1,26 @@
-// Package oip is an oracle that asks a model server by the Open Inference Protocol (V2) over REST, as MLServer, Triton,
-// KServe and OpenVINO Model Server speak it.
+// Package oip is an oracle that asks a model server by the Open Inference Protocol (V2), as MLServer, Triton, KServe and
+// OpenVINO Model Server speak it: over REST where the address begins with http:// or https://, over gRPC where it begins with
+// grpc:// or grpcs://.
 //
-// It reads the model's metadata once (GET v2/models/MODEL) and infers with POST v2/models/MODEL/infer, JSON with numbers
-// that round-trip exactly. Servers may leave inputs and outputs out of the metadata, as MLServer does: then the input is
-// named "input-0", the data type is FP64, the only output answered is taken, and the option inputs says what d is.
-// Requests are repeated, a few times and with pauses, when the server could not be reached or says that it is
-// overloaded; inference has no effect on the server, so that this is safe. A server that finds a request too large
-// (status 413) is asked in smaller batches from then on.
+// It reads the model's metadata once and infers, over REST in JSON with numbers that round-trip exactly, over gRPC in raw
+// binary. Servers may leave inputs and outputs out of the metadata, as MLServer does: then the input is named "input-0", the
+// data type is FP64, the only output answered is taken, and the option inputs says what d is. Requests are repeated, a few
+// times and with pauses, when the server could not be reached or says that it is overloaded; inference has no effect on the
+// server, so that this is safe. A server that finds a request too large is asked in smaller batches from then on.
 package oip
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-cleanhttp"
-	"github.com/hashicorp/go-retryablehttp"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
@@ -40,7 +32,7 @@ const (
 	defaultInput = "input-0"
 	// requestValues bounds the numbers of one request, about 5 MB of JSON.
 	requestValues = 1 << 18
-	// retryPause is the longest pause before a repetition, whatever the server's Retry-After says.
+	// retryPause is the longest pause before a repetition, whatever the server asks for.
 	retryPause = 30 * time.Second
 )
 
@@ -51,10 +43,10 @@ var firstPause = 250 * time.Millisecond
 var Factory = core.OracleFactory{
 	Component: core.Component{
 		Name:      "oip",
-		Summary:   "asks a model server by the Open Inference Protocol (V2, REST)",
-		Reference: "Open Inference Protocol, specification/protocol/inference_rest.md",
-		Options: []core.Option{
-			{Name: "url", Usage: "address of the server, such as http://localhost:8080, without v2/", Required: true},
+		Summary:   "asks a model server by the Open Inference Protocol (V2, REST or gRPC)",
+		Reference: "Open Inference Protocol, specification/protocol/inference_rest.md and inference_grpc.md",
+		Options: append([]core.Option{
+			{Name: "url", Usage: "address of the server, such as http://localhost:8080, without v2/, or grpc://localhost:8081; https and grpcs are encrypted", Required: true},
 			{Name: "model", Usage: "name of the model", Required: true},
 			{Name: "version", Usage: "version of the model; the server chooses when empty"},
 			{Name: "inputs", Usage: "d, for servers whose metadata does not say; 0 takes the metadata's", Default: "0"},
@@ -64,22 +56,35 @@ var Factory = core.OracleFactory{
 			{Name: "timeout", Usage: "longest time for one request, such as 30s", Default: "60s"},
 			{Name: "retries", Usage: "repetitions of a request that the server could not take", Default: "4"},
 			{Name: "max-batch", Usage: "most rows of a query; 0 is no limit", Default: "0"},
-			{Name: "token-env", Usage: "name of the environment variable that holds a bearer token, if there is one; a name that does not begin with NNID_ needs --pass-env too", Default: "NNID_OIP_TOKEN"},
-			{Name: "ca-file", Usage: "PEM file of the authorities to trust; the system's when empty"},
-		},
+		}, securityOptions...),
 	},
 	Open: open,
 }
 
+// backend is what both transports know of the server.
+type backend struct {
+	model, modelVersion string
+	address             string // of the model, for people and for the journal
+	timeout             time.Duration
+	retries             int
+	security            *security
+}
+
+// transport puts the two requests of the protocol.
+type transport interface {
+	metadata(ctx context.Context) (*metadata, error)
+	// infer returns a tooLargeError where fewer rows might do.
+	infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, error)
+	close() error
+}
+
 type oracle struct {
-	base     *url.URL // .../v2/models/MODEL[/versions/VERSION]
-	model    string
-	options  core.Options
-	inputs   int
-	datatype core.DType // "" takes the metadata's
-	maxBatch int
-	token    string
-	client   *retryablehttp.Client
+	*backend
+	transport transport
+	options   core.Options
+	inputs    int
+	datatype  core.DType // "" takes the metadata's
+	maxBatch  int
 
 	mu      sync.Mutex // of what the server has told
 	tensors *tensors
@@ -96,42 +101,25 @@ type tensors struct {
 }
 
 func open(options core.Options) (core.Oracle, error) {
-	o := &oracle{options: options, model: options["model"]}
-	base, err := url.Parse(options["url"])
-	switch {
-	case err != nil:
-		// The parser's error quotes the address, which may hold a password.
-		return nil, fault.New(fault.Usage, "option url is not an address; it looks like http://localhost:8080")
-	case base.User != nil:
-		return nil, fault.New(fault.Usage, "option url holds a name or a password; put a bearer token into the environment variable named by token-env instead")
-	case base.RawQuery != "" || base.Fragment != "":
-		return nil, fault.New(fault.Usage, "option url has a query or a fragment; it looks like http://localhost:8080")
-	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		return nil, fault.New(fault.Usage, "option url=%q must begin with http:// or https:// and name a host", options["url"])
-	case o.model == "" || o.model == "." || o.model == "..":
-		return nil, fault.New(fault.Usage, "option model=%q does not name a model", o.model)
+	address, err := parseURL(options["url"])
+	if err != nil {
+		return nil, err
 	}
-	path := []string{"v2", "models", url.PathEscape(o.model)}
-	if strings.HasSuffix(strings.TrimRight(base.Path, "/"), "/v2") {
-		path = path[1:]
+	b := &backend{model: options["model"], modelVersion: options["version"]}
+	o := &oracle{backend: b, options: options}
+	if b.model == "" || b.model == "." || b.model == ".." {
+		return nil, fault.New(fault.Usage, "option model=%q does not name a model", b.model)
 	}
-	if v := options["version"]; v != "" {
-		path = append(path, "versions", url.PathEscape(v))
-	}
-	o.base = base.JoinPath(path...)
-
 	if o.inputs, err = options.Int("inputs", 0); err != nil {
 		return nil, err
 	}
 	if o.maxBatch, err = options.Int("max-batch", 0); err != nil {
 		return nil, err
 	}
-	retries, err := options.Int("retries", 0)
-	if err != nil {
+	if b.retries, err = options.Int("retries", 0); err != nil {
 		return nil, err
 	}
-	timeout, err := time.ParseDuration(options["timeout"])
-	if err != nil || timeout <= 0 {
+	if b.timeout, err = time.ParseDuration(options["timeout"]); err != nil || b.timeout <= 0 {
 		return nil, fault.New(fault.Usage, "option timeout=%q must be a duration such as 30s", options["timeout"])
 	}
 	switch o.datatype = core.DType(options["datatype"]); o.datatype {
@@ -139,78 +127,48 @@ func open(options core.Options) (core.Oracle, error) {
 	default:
 		return nil, fault.New(fault.Usage, "option datatype=%q must be FP64 or FP32", options["datatype"])
 	}
-	if name := options["token-env"]; name != "" {
-		o.token = strings.TrimSpace(os.Getenv(name))
+	if b.security, err = newSecurity(options); err != nil {
+		return nil, err
 	}
-
-	transport := cleanhttp.DefaultPooledTransport()
-	if file := options["ca-file"]; file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			if cause := errors.Unwrap(err); cause != nil {
-				err = cause
-			}
-			return nil, fault.New(fault.Usage, "the ca-file %s cannot be read: %w", file, err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fault.New(fault.Usage, "the ca-file %s holds no certificate in PEM", file)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if strings.HasPrefix(address.Scheme, "grpc") {
+		o.transport, err = newGRPC(b, address)
+	} else {
+		o.transport = newREST(b, address)
 	}
-	o.client = retryablehttp.NewClient()
-	o.client.HTTPClient = &http.Client{
-		Transport: transport,
-		Timeout:   timeout,
-		// A redirected POST may lose its body or its method; the user had better give the right address.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	o.client.RetryMax, o.client.RetryWaitMin, o.client.RetryWaitMax = retries, firstPause, retryPause
-	o.client.CheckRetry = retry
-	o.client.Backoff = func(low, high time.Duration, attempt int, response *http.Response) time.Duration {
-		return min(retryablehttp.DefaultBackoff(low, high, attempt, response), high) // Retry-After included
-	}
-	o.client.ErrorHandler = retryablehttp.PassthroughErrorHandler
-	o.client.Logger = nil // the library's own lines name neither the model nor the remedy
-	o.client.RequestLogHook = func(_ retryablehttp.Logger, request *http.Request, attempt int) {
-		if attempt > 0 {
-			sdk.Logger().Warn("the model server could not take the request; asking again", "url", request.URL.String(), "repetition", attempt)
-		}
+	if err != nil {
+		return nil, err
 	}
 	return o, nil
 }
 
-// retry says whether to ask again: when the connection was refused, or broke before the answer, or the server says
-// that it could not take the request for the moment. Timeouts are not repeated: the server is likely still at work.
-func retry(ctx context.Context, response *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, ctx.Err()
+func parseURL(text string) (*url.URL, error) {
+	address, err := url.Parse(text)
+	switch {
+	case err != nil:
+		// The parser's error quotes the address, which may hold a password.
+		return nil, fault.New(fault.Usage, "option url is not an address; it looks like http://localhost:8080 or grpc://localhost:8081")
+	case address.User != nil:
+		return nil, fault.New(fault.Usage, "option url holds a name or a password; put a bearer token into the environment variable named by token-env, or into a file named by token-file, instead")
+	case address.RawQuery != "" || address.Fragment != "":
+		return nil, fault.New(fault.Usage, "option url has a query or a fragment; it looks like http://localhost:8080 or grpc://localhost:8081")
 	}
-	if err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			return false, err
+	switch address.Scheme {
+	case "http", "https":
+		if address.Host == "" {
+			return nil, fault.New(fault.Usage, "option url=%q must name a host", text)
 		}
-		if dns, ok := errors.AsType[*net.DNSError](err); ok && !dns.IsTemporary {
-			return false, err
+	case "grpc", "grpcs":
+		if address.Hostname() == "" || address.Port() == "" || strings.Trim(address.Path, "/") != "" {
+			return nil, fault.New(fault.Usage, "option url=%q must be %s://HOST:PORT and no more", text, address.Scheme)
 		}
-		if _, ok := errors.AsType[*net.OpError](err); ok {
-			var verification *tls.CertificateVerificationError
-			return !errors.As(err, &verification), nil
-		}
-		return errors.Is(err, errEOF), nil
+	default:
+		return nil, fault.New(fault.Usage, "option url=%q must begin with http://, https://, grpc:// or grpcs:// and name a host", text)
 	}
-	switch response.StatusCode {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true, nil
-	}
-	return false, nil
+	return address, nil
 }
 
-func (o *oracle) Close() error {
-	o.client.HTTPClient.CloseIdleConnections()
-	return nil
-}
+// Close implements [core.Oracle].
+func (o *oracle) Close() error { return o.transport.close() }
 
 // Info asks for the model's metadata, the first time only.
 func (o *oracle) Info(ctx context.Context) (core.OracleInfo, error) {
@@ -227,16 +185,9 @@ func (o *oracle) describe(ctx context.Context) (*tensors, error) {
 	if o.tensors != nil {
 		return o.tensors, nil
 	}
-	body, status, err := o.do(ctx, http.MethodGet, "", nil, metadataLimit)
+	m, err := o.transport.metadata(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if status != http.StatusOK {
-		return nil, o.refused(status, body)
-	}
-	m, err := decodeMetadata(body)
-	if err != nil {
-		return nil, o.fault("its metadata is %w", err)
 	}
 	t, err := o.choose(m)
 	if err != nil {
@@ -257,7 +208,7 @@ func (o *oracle) choose(m *metadata) (*tensors, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.info = core.OracleInfo{Inputs: o.inputs, MaxBatch: o.maxBatch, Model: o.base.String()}
+	t.info = core.OracleInfo{Inputs: o.inputs, MaxBatch: o.maxBatch, Model: o.address}
 	if input != nil {
 		t.input = input.Name
 		if t.datatype == "" {
@@ -361,20 +312,23 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 		if learnt := int(o.rows.Load()); learnt > 0 {
 			count = min(count, learnt)
 		}
-		part, width, err := o.infer(ctx, t, x.Slice(from, from+count, 0, columns).(*mat.Dense))
+		a, err := o.transport.infer(ctx, t, x.Slice(from, from+count, 0, columns).(*mat.Dense))
 		if _, ok := errors.AsType[tooLargeError](err); ok && count > 1 {
 			o.rows.Store(int64(count / 2))
-			sdk.Logger().Info("the model server finds the request too large; asking in smaller ones", "url", o.base.String(), "rows", count/2)
+			sdk.Logger().Info("the model server finds the request too large; asking in smaller ones", "model", o.address, "rows", count/2)
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if from > 0 && width != outputs {
-			return nil, o.fault("it answered %d outputs a row, and %d before", width, outputs)
+		if err := o.sameVersion(a.version); err != nil {
+			return nil, err
 		}
-		outputs = width
-		y = append(y, part...)
+		if from > 0 && a.columns != outputs {
+			return nil, o.fault("it answered %d outputs a row, and %d before", a.columns, outputs)
+		}
+		outputs = a.columns
+		y = append(y, a.values...)
 		from += count
 	}
 	if t.info.Outputs > 0 && outputs != t.info.Outputs {
@@ -383,36 +337,10 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 	return mat.NewDense(rows, outputs, y), nil
 }
 
-// tooLargeError is status 413.
+// tooLargeError is the server's word that a request is too large for it.
 type tooLargeError struct{ error }
 
 func (e tooLargeError) Unwrap() error { return e.error }
-
-// infer makes one request.
-func (o *oracle) infer(ctx context.Context, t *tensors, x *mat.Dense) ([]float64, int, error) {
-	request, err := encode(t, x)
-	if err != nil {
-		return nil, 0, fault.New(fault.Usage, "%s cannot be asked: %w", o, err)
-	}
-	body, status, err := o.do(ctx, http.MethodPost, "infer", request, answerLimit)
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case status == http.StatusRequestEntityTooLarge:
-		return nil, 0, tooLargeError{o.refused(status, body)}
-	case status != http.StatusOK:
-		return nil, 0, o.refused(status, body)
-	}
-	rows, _ := x.Dims()
-	a, err := decodeAnswer(body, t.output, rows)
-	if err != nil {
-		return nil, 0, o.fault("its answer to %d rows %w", rows, err)
-	}
-	if err := o.sameVersion(a.version); err != nil {
-		return nil, 0, err
-	}
-	return a.values, a.columns, nil
-}
 
 // sameVersion refuses answers of two versions: they are two functions.
 func (o *oracle) sameVersion(version string) error {
@@ -430,109 +358,22 @@ func (o *oracle) sameVersion(version string) error {
 	return nil
 }
 
-// do makes one request, with repetitions, and reads the answer up to limit bytes.
-func (o *oracle) do(ctx context.Context, method, path string, content []byte, limit int64) ([]byte, int, error) {
-	target := o.base
-	if path != "" {
-		target = o.base.JoinPath(path)
-	}
-	var raw any
-	if content != nil {
-		raw = content
-	}
-	request, err := retryablehttp.NewRequestWithContext(ctx, method, target.String(), raw)
-	if err != nil {
-		return nil, 0, o.fault("the request cannot be made: %w", err)
-	}
-	request.Header.Set("Accept", "application/json")
-	if content != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if o.token != "" {
-		request.Header.Set("Authorization", "Bearer "+o.token)
-	}
-	response, err := o.client.Do(request)
-	if err != nil {
-		if response != nil {
-			_ = response.Body.Close()
-		}
-		return nil, 0, o.unreachable(ctx, err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode >= 300 && response.StatusCode < 400 {
-		return nil, 0, o.fault("it redirects to %s: give the address it redirects to in the option url", redirected(response))
-	}
-	if response.StatusCode != http.StatusOK {
-		limit = errorLimit
-	}
-	body, err := readAll(response.Body, limit)
-	if response.StatusCode != http.StatusOK {
-		return body, response.StatusCode, nil // what there is of the body is only quoted
-	}
-	if errors.Is(err, errLimit) {
-		return nil, 0, o.fault("its answer is longer than %d MiB, which no answer needs", limit>>20)
-	}
-	if err != nil {
-		return nil, 0, o.unreachable(ctx, err)
-	}
-	return body, response.StatusCode, nil
-}
-
 // String names the model and the server in errors.
-func (o *oracle) String() string { return fmt.Sprintf("the model %q at %s", o.model, o.base) }
+func (b *backend) String() string { return fmt.Sprintf("the model %q at %s", b.model, b.address) }
 
-func (o *oracle) fault(format string, args ...any) error {
+func (b *backend) fault(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return fault.New(fault.Oracle, "%s cannot be used: %w", o, err)
+	return fault.New(fault.Oracle, "%s cannot be used: %w", b, err)
 }
 
-// unreachable says why there is no answer.
-func (o *oracle) unreachable(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		return cause
-	}
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // without the method and the address, which is named here already
-	}
-	var timeout net.Error
-	var verification *tls.CertificateVerificationError
-	dns, isDNS := errors.AsType[*net.DNSError](err)
-	switch {
-	case isDNS:
-		return fault.New(fault.Oracle, "%s cannot be asked: the host %q is not found (%w); mend the option url", o, dns.Name, err)
-	case errors.As(err, &verification):
-		return fault.New(fault.Oracle, "%s cannot be asked: its certificate is not trusted (%w); name its authority with the option ca-file", o, err)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fault.New(fault.Oracle, "%s did not answer within the timeout of %s; raise the option timeout or lower max-batch", o, o.options["timeout"])
-	}
-	return fault.New(fault.Oracle, "%s cannot be asked: %w; is the server running?", o, err)
+func (b *backend) logRepetition(attempt int) {
+	sdk.Logger().Warn("the model server could not take the request; asking again", "model", b.address, "repetition", attempt)
 }
 
-// refused says what the server said instead of an answer.
-func (o *oracle) refused(status int, body []byte) error {
-	remedy := ""
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		remedy = fmt.Sprintf("; set the environment variable %s to a bearer token that may use the model", o.options["token-env"])
-		if o.token != "" {
-			remedy = fmt.Sprintf("; the bearer token in the environment variable %s does not do", o.options["token-env"])
-		}
-		if o.options["token-env"] == "" {
-			remedy = "; name an environment variable with a bearer token in the option token-env"
-		}
-	case http.StatusNotFound:
-		remedy = "; check the options url, model and version"
-	case http.StatusRequestEntityTooLarge:
-		remedy = "; even one row is too large for it"
-	}
-	return fault.New(fault.Oracle, "%s answers with status %d (%s)%s%s", o, status, http.StatusText(status), o.quote(body), remedy)
-}
-
-// quote returns the beginning of an error's body, on one line; never the token, should the server echo it.
-func (o *oracle) quote(body []byte) string {
-	text := errorText(body)
-	if o.token != "" {
-		text = strings.ReplaceAll(text, o.token, "***")
+// quote returns the beginning of what the server said, on one line; never the token, should the server echo it.
+func (b *backend) quote(text string) string {
+	if b.security.token != "" {
+		text = strings.ReplaceAll(text, b.security.token, "***")
 	}
 	if strings.HasPrefix(text, "Traceback (most recent call last)") {
 		// Of what servers in Python answer to an exception, as MLServer does, the last line says what it was.
@@ -548,44 +389,4 @@ func (o *oracle) quote(body []byte) string {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
 	return ": " + strconv.Quote(text)
-}
-
-func redirected(response *http.Response) string {
-	location, err := response.Location()
-	if err != nil {
-		return "nowhere"
-	}
-	return location.Redacted()
-}
-
-// encode writes the request. Every number has the digits that make it come out the same, in the data type.
-func encode(t *tensors, x *mat.Dense) ([]byte, error) {
-	rows, columns := x.Dims()
-	bits := 64
-	if t.datatype == core.FP32 {
-		bits = 32
-	}
-	var b bytes.Buffer
-	b.Grow(64 + len(t.input) + 20*rows*columns)
-	fmt.Fprintf(&b, `{"inputs":[{"name":%s,"shape":[%d,%d],"datatype":"%s","data":[`, quoteJSON(t.input), rows, columns, t.datatype)
-	for i := range rows {
-		for j, v := range x.RawRowView(i) {
-			if i+j > 0 {
-				b.WriteByte(',')
-			}
-			if bits == 32 {
-				v = float64(float32(v))
-			}
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("entry %d of row %d is not a finite %s", j, i, t.datatype)
-			}
-			b.Write(strconv.AppendFloat(b.AvailableBuffer(), v, 'g', -1, bits))
-		}
-	}
-	b.WriteString("]}]")
-	if t.output != "" {
-		fmt.Fprintf(&b, `,"outputs":[{"name":%s}]`, quoteJSON(t.output))
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
 }

@@ -22,7 +22,7 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: gen FOLDER, the one that holds nnid/v1/*.proto")
+		fmt.Fprintln(os.Stderr, "usage: gen FOLDER, one that holds nnid/v1/*.proto, or *.proto of a protocol that is not nnid's")
 		os.Exit(2)
 	}
 	if err := generate(os.Args[1]); err != nil {
@@ -31,20 +31,42 @@ func main() {
 	}
 }
 
+// module is what packages of this repository begin with.
+const module = "github.com/nnid/nnid"
+
 func generate(root string) error {
 	paths, err := filepath.Glob(filepath.Join(root, "nnid", "v1", "*.proto"))
 	if err != nil {
 		return err
 	}
+	own := len(paths) > 0
+	if !own {
+		if paths, err = filepath.Glob(filepath.Join(root, "*.proto")); err != nil {
+			return err
+		}
+	}
+	if len(paths) == 0 {
+		return fmt.Errorf("there is no file .proto in %s", root)
+	}
 	sort.Strings(paths)
-	request := &pluginpb.CodeGeneratorRequest{Parameter: proto.String("paths=source_relative")}
+	parameter := "paths=source_relative"
+	request := &pluginpb.CodeGeneratorRequest{}
 	for _, path := range paths {
 		name, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		request.FileToGenerate = append(request.FileToGenerate, filepath.ToSlash(name))
+		name = filepath.ToSlash(name)
+		request.FileToGenerate = append(request.FileToGenerate, name)
+		if !own { // the files of others do not say where their Go code is here
+			folder, err := packageOf(root)
+			if err != nil {
+				return err
+			}
+			parameter += ",M" + name + "=" + folder
+		}
 	}
+	request.Parameter = &parameter
 	compiler := protocompile.Compiler{
 		Resolver:       &protocompile.SourceResolver{ImportPaths: []string{root}},
 		SourceInfoMode: protocompile.SourceInfoStandard,
@@ -68,9 +90,35 @@ func generate(root string) error {
 	if err != nil {
 		return err
 	}
+	if !own {
+		return runGenerators(root, input)
+	}
 	if err := writePython(filepath.Join(root, "..", "python", "nnid_sdk", "_descriptors.py"), request.ProtoFile); err != nil {
 		return err
 	}
+	return runGenerators(root, input)
+}
+
+// packageOf returns the import path of a folder of this repository.
+func packageOf(folder string) (string, error) {
+	absolute, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	for base, path := absolute, ""; ; {
+		if content, err := os.ReadFile(filepath.Join(base, "go.mod")); err == nil && strings.HasPrefix(string(content), "module "+module+"\n") {
+			return module + path, nil
+		}
+		parent := filepath.Dir(base)
+		if parent == base {
+			return "", fmt.Errorf("%s is not in a module %s", folder, module)
+		}
+		base, path = parent, "/"+filepath.Base(base)+path
+	}
+}
+
+// runGenerators runs the Go generators on a request and writes what they answer.
+func runGenerators(root string, input []byte) error {
 	for _, generator := range []string{"protoc-gen-go", "protoc-gen-go-grpc"} {
 		command := exec.Command("go", "tool", generator)
 		command.Stdin = bytes.NewReader(input)

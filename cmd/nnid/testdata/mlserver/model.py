@@ -1,4 +1,4 @@
-"""Makes the folder of an MLServer that serves a network file as a scikit-learn MLPRegressor: model.py NETWORK.json FOLDER PORT."""
+"""Makes the folder of an MLServer that serves a network file as a scikit-learn MLPRegressor: model.py NETWORK.json FOLDER PORT GRPC_PORT."""
 import json
 import os
 import sys
@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 from sklearn.neural_network import MLPRegressor
 
-network, folder, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+network, folder, port, grpc_port = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with open(network) as file:
     layers = json.load(file)["layers"]
 model = MLPRegressor(hidden_layer_sizes=[len(layer["bias"]) for layer in layers[:-1]], activation=layers[0]["activation"], solver="lbfgs", max_iter=1)
@@ -27,7 +27,7 @@ for name, content in {
     },
     "settings.json": {
         # Port 0 for what is not asked: the system chooses.
-        "host": "127.0.0.1", "http_port": port, "grpc_port": 0, "metrics_endpoint": None, "parallel_workers": 0,
+        "host": "127.0.0.1", "http_port": port, "grpc_port": grpc_port, "metrics_endpoint": None, "parallel_workers": 0,
     },
 }.items():
     with open(os.path.join(folder, name), "w") as file:
