@@ -71,7 +71,7 @@ func TestLayers(t *testing.T) {
 			}
 		}
 	}
-	allowed := []string{module + "/sdk", module + "/sdk/python", module + "/core", module + "/core/fault", module + "/core/network"}
+	allowed := []string{module + "/sdk", module + "/sdk/python", module + "/core", module + "/core/fault", module + "/core/network", module + "/core/onnx"}
 	for _, p := range listPackages(t, "./plugins/...") {
 		family := strings.Join(strings.Split(p.ImportPath, "/")[:min(5, strings.Count(p.ImportPath, "/")+1)], "/")
 		for _, dep := range p.Imports {
