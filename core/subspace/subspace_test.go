@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"codeberg.org/sbinet/npyio/npy"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/npy"
 	"github.com/nnid/nnid/core/subspace"
 )
 
@@ -206,12 +206,12 @@ func TestFiles(t *testing.T) {
 		t.Errorf("there and back gives %v (%v)", read, err)
 	}
 	file.Reset()
-	npy.Write(&file, []int64{1, 2})
+	npy.Write(&file, &npy.Array{Shape: []int{2}, Text: []string{"a", "b"}})
 	if _, err := subspace.ReadVectors(&file); !fault.Is(err, fault.Usage) {
 		t.Error(err)
 	}
 	file.Reset()
-	npy.Write(&file, []float64{1, 2})
+	npy.Write(&file, &npy.Array{Shape: []int{2}, Data: []float64{1, 2}})
 	if _, err := subspace.ReadBasis(&file); !fault.Is(err, fault.Usage) {
 		t.Error(err)
 	}
