@@ -210,9 +210,7 @@ func packRight(b operand, k, n int, into []float64) {
 		count := min(wide, n-j)
 		switch {
 		case !b.transposed && count == wide:
-			for l := range k {
-				*(*[wide]float64)(panel[l*wide:]) = *(*[wide]float64)(b.data[l*b.stride+j:])
-			}
+			packAVX2(k, &b.data[j], b.stride, &panel[0])
 		case !b.transposed:
 			for l := range k {
 				out := panel[l*wide:][:wide]

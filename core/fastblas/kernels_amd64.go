@@ -18,3 +18,8 @@ func dotsAVX2(n int, a *float64, stride int, x *float64, y *float64)
 //
 //go:noescape
 func combineAVX2(n int, a *float64, stride int, x *float64, y *float64)
+
+// packAVX2 copies the first 12 numbers of k rows, stride apart.
+//
+//go:noescape
+func packAVX2(k int, b *float64, stride int, into *float64)

@@ -286,3 +286,30 @@ four:
 done:
 	VZEROUPPER
 	RET
+
+// func packAVX2(k int, b *float64, stride int, into *float64)
+// Requires: AVX
+TEXT ·packAVX2(SB), NOSPLIT, $0-32
+	MOVQ k+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ into+24(FP), BX
+	SHLQ $0x03, DX
+
+next:
+	TESTQ   AX, AX
+	JZ      done
+	VMOVUPD (CX), Y0
+	VMOVUPD 32(CX), Y1
+	VMOVUPD 64(CX), Y2
+	VMOVUPD Y0, (BX)
+	VMOVUPD Y1, 32(BX)
+	VMOVUPD Y2, 64(BX)
+	ADDQ    DX, CX
+	ADDQ    $0x00000060, BX
+	DECQ    AX
+	JMP     next
+
+done:
+	VZEROUPPER
+	RET

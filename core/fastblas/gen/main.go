@@ -18,6 +18,7 @@ func main() {
 	tile()
 	dots()
 	combine()
+	pack()
 	Generate()
 }
 
@@ -176,6 +177,32 @@ func combine() {
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	step(1)
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// pack copies rows of twelve numbers one behind the other.
+func pack() {
+	TEXT("packAVX2", NOSPLIT, "func(k int, b *float64, stride int, into *float64)")
+	Pragma("noescape")
+	Doc("packAVX2 copies the first 12 numbers of k rows, stride apart.")
+	k, b, stride, into := Load(Param("k"), GP64()), Load(Param("b"), GP64()), Load(Param("stride"), GP64()), Load(Param("into"), GP64())
+	SHLQ(Imm(3), stride)
+	row := [wide / lanes]VecVirtual{YMM(), YMM(), YMM()}
+	Label("next")
+	TESTQ(k, k)
+	JZ(LabelRef("done"))
+	for j := range row {
+		VMOVUPD(Mem{Base: b, Disp: j * lanes * 8}, row[j])
+	}
+	for j := range row {
+		VMOVUPD(row[j], Mem{Base: into, Disp: j * lanes * 8})
+	}
+	ADDQ(stride, b)
+	ADDQ(U32(wide*8), into)
+	DECQ(k)
+	JMP(LabelRef("next"))
 	Label("done")
 	VZEROUPPER()
 	RET()

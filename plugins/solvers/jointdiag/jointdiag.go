@@ -68,16 +68,13 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 		candidates := rankone.Eigenvectors(space, random)
 		collector.Statistics["pairs"]++
 		before := collector.Accepted()
-		for _, x := range candidates {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			deficit, converged := polisher.Polish(x, 12)
-			if !converged && deficit < 0.1 { // vectors close to each other make it slow, but worth while
-				deficit, converged = polisher.Polish(x, 60)
-			}
-			if converged {
-				collector.Add(x, deficit)
+		polished, err := polisher.PolishSlow(ctx, candidates)
+		if err != nil {
+			return err
+		}
+		for k, p := range polished {
+			if p.Converged {
+				collector.Add(candidates[k], p.Deficit)
 			}
 		}
 		if fruitless++; collector.Accepted() > before {

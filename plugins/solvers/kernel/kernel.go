@@ -96,17 +96,25 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 	fruitless := 0
 	for pair := 0; pair < 4 && fruitless < 2 && !collector.Done(); pair++ {
 		fruitless++
-		inner := rankone.NewPolisher(null)
-		for _, alpha := range rankone.Eigenvectors(null, random) {
+		alphas := rankone.Eigenvectors(null, random)
+		if _, err := rankone.NewPolisher(null).Polish(ctx, alphas, 4); err != nil {
+			return err
+		}
+		var candidates [][]float64
+		for _, alpha := range alphas {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			inner.Polish(alpha, 4)
-			x, _ := rankone.Top(space.Element(alpha))
-			if x == nil {
-				continue
+			if x, _ := rankone.Top(space.Element(alpha)); x != nil {
+				candidates = append(candidates, x)
 			}
-			if deficit, converged := polisher.Polish(x, 60); converged && collector.Add(x, deficit) {
+		}
+		polished, err := polisher.Polish(ctx, candidates, 60)
+		if err != nil {
+			return err
+		}
+		for k, p := range polished {
+			if p.Converged && collector.Add(candidates[k], p.Deficit) {
 				fruitless = 0
 			}
 		}

@@ -66,11 +66,16 @@ type Config struct {
 // DefaultConfig is what the solver does without options.
 var DefaultConfig = Config{Iterations: 500}
 
-// between is the number of power iterations before the first look at a batch; it doubles from look to look.
-const between = 8
-
-// enough is the number of power iterations after which a start that is still below [rankone.Collector.Floor] is given up.
-const enough = 120
+const (
+	// apart is the number of power iterations away from what was found, before those in all of W.
+	apart = 6
+	// between is the number of power iterations between two looks at a batch.
+	between = 4
+	// enough is the number of power iterations after which a start that is still below [rankone.Collector.Floor] is given up.
+	enough = 120
+	// near is the movement below which Newton's method takes over: a few steps of it replace dozens of the power method.
+	near = 0.03
+)
 
 // Search adds to the collector the local maxima of F that starts from random elements of W lead to. It ends when the
 // collector is done, when the starts are used up, or when so many starts in a row brought no new accepted maximum that
@@ -85,7 +90,6 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 	patience := 20 + 9*space.M
 	polisher := rankone.NewPolisher(space)
 	statistics := collector.Statistics
-	floor := collector.Floor()
 	used, fruitless := 0, 0
 	for used < starts && fruitless < patience && !collector.Done() {
 		before := collector.Accepted()
@@ -93,48 +97,16 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 			break
 		}
 		missing := max(1, collector.Wanted()-collector.Accepted())
-		n := min(rankone.BatchSize(space), max(4, missing), starts-used)
-		batch, err := start(ctx, space, collector, random, used, n)
-		if err != nil {
+		n := min(rankone.BatchSize(space), max(4, missing*2/3), starts-used)
+		if err := ctx.Err(); err != nil {
 			return err
 		}
+		// After a batch in vain all of W is searched, lest false or badly known maxima hide a true one.
+		batch := collector.Starts(random, n, fruitless > 0)
 		used += n
-		fruitless += len(batch.X)
-		for iteration := 0; len(batch.X) > 0 && iteration < config.Iterations; {
-			for range min(max(between, iteration), config.Iterations-iteration) {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				batch.Step()
-				iteration++
-				statistics["iterations"] += float64(len(batch.X))
-			}
-			keep := make([]bool, len(batch.X))
-			for i, x := range batch.X {
-				if batch.Value[i] < floor {
-					// A saddle point to leave yet, or a maximum too low to be accepted in any noise.
-					keep[i] = iteration < enough
-					continue
-				}
-				// Newton's method takes over early: a few steps of it replace dozens of the power method.
-				if keep[i] = batch.Movement[i] > 0.03; keep[i] {
-					continue
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				trial := append([]float64(nil), x...)
-				deficit, converged := polisher.Polish(trial, 8)
-				if !converged && deficit < 1e-3 { // vectors close to each other make it slow, but worth while
-					deficit, converged = polisher.Polish(trial, 40)
-				}
-				if converged {
-					collector.Add(trial, deficit)
-				} else { // stuck near a saddle point, say: the power method goes on from where it was
-					keep[i] = true
-				}
-			}
-			batch.Keep(keep)
+		fruitless += n
+		if err := ascend(ctx, collector, polisher, batch, config); err != nil {
+			return err
 		}
 		if collector.Accepted() > before {
 			fruitless = 0
@@ -147,25 +119,53 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 	return nil
 }
 
-// start makes a batch of starting vectors: extreme eigenvectors of random elements of W, which are much closer to its
-// rank-one elements than random vectors. Three in four elements are orthogonal to what is known already, the fourth is
-// not, lest false or badly known maxima hide a true one.
-func start(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, used, n int) (*rankone.Batch, error) {
-	var vectors [][]float64
-	for i := range n {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+// ascend takes a batch to local maxima of F.
+func ascend(ctx context.Context, collector *rankone.Collector, polisher *rankone.Polisher, batch *rankone.Batch, config Config) error {
+	statistics, floor := collector.Statistics, collector.Floor()
+	for iteration, look := 0, apart; len(batch.X) > 0 && iteration < config.Iterations; look = max(between, iteration/2) {
+		for range min(look, config.Iterations-iteration) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			batch.Step()
+			iteration++
+			statistics["iterations"] += float64(len(batch.X))
 		}
-		var y []float64
-		if (used+i)%4 == 3 {
-			y = rankone.Gaussian(random, space.M)
-			rankone.Normalize(y)
-		} else {
-			y = collector.Element(random)
+		batch.Widen()
+		statistics["merged"] += float64(batch.Merge())
+		keep := make([]bool, len(batch.X))
+		var trials [][]float64
+		var from []int
+		for i, x := range batch.X {
+			switch {
+			case batch.Value[i] < floor:
+				// A saddle point to leave yet, or a maximum too low to be accepted in any noise.
+				keep[i] = iteration < enough
+			case iteration <= apart || batch.Movement[i] > near:
+				keep[i] = true
+			default:
+				trials, from = append(trials, append([]float64(nil), x...)), append(from, i)
+			}
 		}
-		if x, _ := rankone.Top(space.Element(y)); x != nil {
-			vectors = append(vectors, x)
+		polished, err := polisher.Polish(ctx, trials, 8)
+		if err != nil {
+			return err
 		}
+		for k, p := range polished {
+			if !p.Converged && p.Deficit < 1e-3 { // vectors close to each other make it slow, but worth while
+				again, err := polisher.Polish(ctx, trials[k:k+1], 40)
+				if err != nil {
+					return err
+				}
+				p = again[0]
+			}
+			if p.Converged {
+				collector.Add(trials[k], p.Deficit)
+			} else { // stuck near a saddle point, say: the power method goes on from where it was
+				keep[from[k]] = true
+			}
+		}
+		batch.Keep(keep)
 	}
-	return rankone.NewBatch(space, vectors), nil
+	return nil
 }

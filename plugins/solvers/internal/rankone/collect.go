@@ -2,7 +2,6 @@ package rankone
 
 import (
 	"math"
-	"math/rand/v2"
 	"sort"
 	"strconv"
 
@@ -112,17 +111,23 @@ func (c *Collector) Add(x []float64, deficit float64) bool {
 	return true
 }
 
-// Element returns the coordinates of a random element of W that is orthogonal to every x x^T found so far, or of just
-// any when nothing of W is left. The quadratic form of such an element is zero at the vectors that are known, so its
-// extreme eigenvectors lead elsewhere: this is what replaces deflation when only W is known, and spares most of the
-// coupon collector's repetitions.
-func (c *Collector) Element(random *rand.Rand) []float64 {
-	y := Gaussian(random, c.space.M)
-	if len(c.found) < c.space.M {
-		c.orthogonalize(y)
+// rest returns the elements of W that are orthogonal to every x x^T found so far, or all of W when nothing else is left.
+// This is what replaces deflation when only W is known, and spares most of the coupon collector's repetitions.
+func (c *Collector) rest() view {
+	m, n := c.space.M, len(c.found)
+	if n == 0 || n >= m {
+		return c.space.whole
 	}
-	Normalize(y)
-	return y
+	found := mat.NewDense(m, n, nil)
+	for k, y := range c.found {
+		found.SetCol(k, y)
+	}
+	var qr mat.QR
+	qr.Factorize(found)
+	var q, complement mat.Dense
+	qr.QTo(&q)
+	complement.CloneFrom(q.Slice(0, m, n, m).T())
+	return c.space.part(complement.RawMatrix())
 }
 
 func (c *Collector) orthogonalize(y []float64) {

@@ -2,27 +2,30 @@ package rankone
 
 import (
 	"math"
+	"math/rand/v2"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 )
 
-// Batch is a set of unit vectors that take the power iteration together, one vector a row, so that the work is one
-// matrix product.
+// Batch is a set of unit vectors that take the power iteration together, one vector a row, so that the work is two
+// products of matrices.
 type Batch struct {
 	space    *Space
+	view     view
 	X        [][]float64
 	Value    []float64 // F at X before the last step
 	Movement []float64 // how far the last step moved X
-	points   []float64 // n x d
-	images   []float64 // n x m*d
+	squares  []float64 // n x d(d+1)/2
+	y        []float64 // n x m
+	next     []float64 // d
 }
 
 // NewBatch returns a batch of the given unit vectors, which it changes in place.
 func NewBatch(space *Space, x [][]float64) *Batch {
 	return &Batch{
-		space: space, X: x, Value: make([]float64, len(x)), Movement: make([]float64, len(x)),
-		points: make([]float64, len(x)*space.D), images: make([]float64, len(x)*space.D*space.M),
+		space: space, view: space.whole, X: x, Value: make([]float64, len(x)), Movement: make([]float64, len(x)),
+		squares: make([]float64, len(x)*packedLength(space.D)), y: make([]float64, len(x)*space.M), next: make([]float64, space.D),
 	}
 }
 
@@ -32,6 +35,42 @@ func BatchSize(space *Space) int {
 	return min(48, max(4, 50_000_000/(space.M*space.D*space.D+1)))
 }
 
+// Starts returns a batch of n unit vectors close to eigenvectors of random elements of the part of W that the collector
+// leaves (all of W with whole), and makes the batch ascend there, until [Batch.Widen]: F restricted to that part is zero at
+// what was found, so that the batch goes elsewhere. A few products with the element lead from a random vector most of the
+// way to an extreme eigenvector, at a fraction of the cost of an eigendecomposition.
+func (c *Collector) Starts(random *rand.Rand, n int, whole bool) *Batch {
+	s := c.space
+	d, p := s.D, packedLength(s.D)
+	v := s.whole
+	if !whole {
+		v = c.rest()
+	}
+	b := NewBatch(s, make([][]float64, n))
+	b.view = v
+	y := Gaussian(random, n*v.m)
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, blas64.General{Rows: n, Cols: v.m, Stride: v.m, Data: y}, v.byRow(p), 0, b.packed(n))
+	element := blas64.General{Rows: d, Cols: d, Stride: d, Data: make([]float64, d*d)}
+	for i := range b.X {
+		x := Gaussian(random, d)
+		unpack(b.squares[i*p:(i+1)*p], d, element.Data)
+		for range 12 {
+			blas64.Gemv(blas.NoTrans, 1, element, vector(x), 0, vector(b.next))
+			copy(x, b.next)
+			Normalize(x)
+		}
+		if Normalize(x) == 0 {
+			x = make([]float64, d)
+			x[i%d] = 1
+		}
+		b.X[i] = x
+	}
+	return b
+}
+
+// Widen makes the batch ascend in all of W.
+func (b *Batch) Widen() { b.view = b.space.whole }
+
 // Step does one iteration of the subspace power method for every vector, x <- normalise(P_W(x x^T) x + gamma x)
 // (Kileel, Pereira, arXiv 1912.04007, algorithm 1 for matrices), with gamma = sqrt(F (1-F)).
 //
@@ -40,29 +79,36 @@ func BatchSize(space *Space) int {
 // shifted function is convex along the sphere at x and the step ascends; near a solution gamma goes to zero, and the
 // convergence is faster than with a constant shift.
 func (b *Batch) Step() {
-	n, d, m := len(b.X), b.space.D, b.space.M
+	n, m, p := len(b.X), b.view.m, packedLength(b.space.D)
 	if n == 0 {
 		return
 	}
+	squares := b.packed(n)
 	for i, x := range b.X {
-		copy(b.points[i*d:], x)
+		packSquare(x, b.squares[i*p:(i+1)*p])
 	}
-	blas64.Gemm(blas.NoTrans, blas.Trans, 1, blas64.General{Rows: n, Cols: d, Stride: d, Data: b.points},
-		b.space.Stack(), 0, blas64.General{Rows: n, Cols: m * d, Stride: m * d, Data: b.images[:n*m*d]})
-	y := make([]float64, m)
+	y := blas64.General{Rows: n, Cols: m, Stride: m, Data: b.y[:n*m]}
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, squares, b.view.byColumn(p), 0, y)
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, y, b.view.byRow(p), 0, squares)
 	for i, x := range b.X {
-		image := blas64.General{Rows: m, Cols: d, Stride: d, Data: b.images[i*m*d : (i+1)*m*d]}
-		blas64.Gemv(blas.NoTrans, 1, image, vector(x), 0, vector(y))
-		value := blas64.Dot(vector(y), vector(y))
+		coordinates := vector(b.y[i*m : (i+1)*m])
+		value := blas64.Dot(coordinates, coordinates)
 		b.Value[i] = value
+		packedTimes(b.squares[i*p:(i+1)*p], x, b.next)
 		gamma := math.Sqrt(max(0, value*(1-value)))
-		old := b.points[i*d : (i+1)*d]
-		blas64.Gemv(blas.Trans, 1, image, vector(y), gamma, vector(x))
-		if Normalize(x) == 0 { // x is orthogonal to all of W: nowhere to go from here
-			copy(x, old)
+		blas64.Axpy(gamma, vector(x), vector(b.next))
+		if Normalize(b.next) == 0 { // x is orthogonal to all of W: nowhere to go from here
+			b.Movement[i] = 0
+			continue
 		}
-		b.Movement[i] = Distance(x, old)
+		b.Movement[i] = Distance(x, b.next)
+		copy(x, b.next)
 	}
+}
+
+func (b *Batch) packed(n int) blas64.General {
+	p := packedLength(b.space.D)
+	return blas64.General{Rows: n, Cols: p, Stride: p, Data: b.squares[:n*p]}
 }
 
 // Keep drops every vector for which keep is false.
@@ -75,4 +121,24 @@ func (b *Batch) Keep(keep []bool) {
 		}
 	}
 	b.X = b.X[:n]
+}
+
+// Merge drops every vector that has come close to an earlier one of the batch, and returns how many: they have the same
+// maximum before them.
+func (b *Batch) Merge() int {
+	const close = 0.98 // the cosine
+	keep := make([]bool, len(b.X))
+	dropped := 0
+	for i := range b.X {
+		keep[i] = true
+		for j := range i {
+			if keep[j] && math.Abs(blas64.Dot(vector(b.X[i]), vector(b.X[j]))) > close {
+				keep[i] = false
+				dropped++
+				break
+			}
+		}
+	}
+	b.Keep(keep)
+	return dropped
 }

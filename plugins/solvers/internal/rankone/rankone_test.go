@@ -63,7 +63,11 @@ func TestPolish(t *testing.T) {
 				x[i] += 1e-2 * float64(i%3-1)
 			}
 			polisher := rankone.NewPolisher(s)
-			deficit, converged := polisher.Polish(x, 20)
+			polished, err := polisher.Polish(t.Context(), [][]float64{x}, 20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			deficit, converged := polished[0].Deficit, polished[0].Converged
 			if !converged || polisher.Steps > 8 {
 				t.Errorf("noise %g, vector %d: converged %v in %d steps", noise, k, converged, polisher.Steps)
 			}

@@ -23,6 +23,16 @@ type Space struct {
 	D, M int
 	// elements is E_1..E_m one after the other, row by row: m x d^2 as coordinates, m*d x d as a stack of matrices.
 	elements []float64
+	whole    view
+	// aside is row j of E_1, row j of E_2, ..., for j = 1..d: d x m*d, so that X times it holds all E_k x.
+	aside []float64
+}
+
+// view is W or a part of it in packed coordinates, once for each of the two products a step takes: a symmetric matrix is
+// its upper triangle row by row, entries off the diagonal times sqrt(2).
+type view struct {
+	m             int
+	rows, columns []float64 // m x d(d+1)/2 and its transpose
 }
 
 // NewSpace checks the problem and lays out its basis.
@@ -32,21 +42,111 @@ func NewSpace(problem core.Problem) (*Space, error) {
 	}
 	d := problem.Dim
 	_, m := problem.Basis.Dims()
-	s := &Space{D: d, M: m, elements: make([]float64, m*d*d)}
+	elements := make([]float64, m*d*d)
 	for i := range d {
 		for j := range d {
 			there, back := problem.Basis.RawRowView(i*d+j), problem.Basis.RawRowView(j*d+i)
 			for k := range m {
-				s.elements[k*d*d+i*d+j] = (there[k] + back[k]) / 2
+				elements[k*d*d+i*d+j] = (there[k] + back[k]) / 2
 			}
 		}
 	}
-	return s, nil
+	return FromMatrices(d, elements), nil
 }
 
 // FromMatrices returns the space spanned by orthonormal symmetric matrices of order d, given one after the other.
 func FromMatrices(d int, elements []float64) *Space {
-	return &Space{D: d, M: len(elements) / (d * d), elements: elements}
+	m, p := len(elements)/(d*d), packedLength(d)
+	s := &Space{
+		D: d, M: m, elements: elements, aside: make([]float64, m*d*d),
+		whole: view{m: m, rows: make([]float64, m*p), columns: make([]float64, m*p)},
+	}
+	for k := range m {
+		element := elements[k*d*d : (k+1)*d*d]
+		row := s.whole.rows[k*p : (k+1)*p]
+		at := 0
+		for i := range d {
+			copy(s.aside[i*m*d+k*d:], element[i*d:(i+1)*d])
+			row[at] = element[i*d+i]
+			at++
+			for _, v := range element[i*d+i+1 : (i+1)*d] {
+				row[at] = math.Sqrt2 * v
+				at++
+			}
+		}
+		for at, v := range row {
+			s.whole.columns[at*m+k] = v
+		}
+	}
+	return s
+}
+
+func packedLength(d int) int { return d * (d + 1) / 2 }
+
+// part returns the view of the elements with coordinates in the span of the rows of q (n x m, orthonormal).
+func (s *Space) part(q blas64.General) view {
+	p := packedLength(s.D)
+	v := view{m: q.Rows, rows: make([]float64, q.Rows*p), columns: make([]float64, q.Rows*p)}
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, q, s.whole.byRow(p), 0, v.byRow(p))
+	blas64.Gemm(blas.NoTrans, blas.Trans, 1, s.whole.byColumn(p), q, 0, v.byColumn(p))
+	return v
+}
+
+func (v view) byRow(p int) blas64.General {
+	return blas64.General{Rows: v.m, Cols: p, Stride: p, Data: v.rows}
+}
+
+func (v view) byColumn(p int) blas64.General {
+	return blas64.General{Rows: p, Cols: v.m, Stride: v.m, Data: v.columns}
+}
+
+// packSquare stores x x^T in packed coordinates.
+func packSquare(x, into []float64) {
+	at := 0
+	for i, v := range x {
+		into[at] = v * v
+		at++
+		w := math.Sqrt2 * v
+		rest := x[i+1:]
+		out := into[at : at+len(rest)]
+		for j, u := range rest {
+			out[j] = w * u
+		}
+		at += len(rest)
+	}
+}
+
+// packedTimes stores the packed symmetric matrix a times x.
+func packedTimes(a, x, into []float64) {
+	clear(into)
+	at := 0
+	for i, v := range x {
+		sum := a[at] * v
+		at++
+		rest := x[i+1:]
+		row, out := a[at:at+len(rest)], into[i+1:][:len(rest)]
+		w, half := v*(1/math.Sqrt2), 0.0
+		for j, u := range rest {
+			half += row[j] * u
+			out[j] += row[j] * w
+		}
+		into[i] += sum + half*(1/math.Sqrt2)
+		at += len(rest)
+	}
+}
+
+// unpack stores the packed symmetric matrix as d x d.
+func unpack(a []float64, d int, into []float64) {
+	at := 0
+	for i := range d {
+		into[i*d+i] = a[at]
+		at++
+		for j := i + 1; j < d; j++ {
+			v := a[at] * (1 / math.Sqrt2)
+			into[i*d+j], into[j*d+i] = v, v
+			at++
+		}
+	}
 }
 
 // Coordinates returns the basis as an m x d^2 matrix that shares the space's memory.
