@@ -53,7 +53,7 @@ func TestDependent(t *testing.T) {
 // TestFewerThanDimensions: a subspace with less rank-one matrices than dimensions gives those, whatever number is wanted.
 func TestFewerThanDimensions(t *testing.T) {
 	const d, planted, others = 10, 6, 3
-	for _, name := range []string{"auto", "spm", "kernel", "spectral"} {
+	for _, name := range []string{"auto", "spm", "newton", "kernel", "altproj", "spectral"} {
 		for _, count := range []int{0, planted, planted + others, 2} {
 			for seed := range uint64(3) {
 				vectors := plugintest.SolverRandomVectors(d, planted, 1, seed)
@@ -95,7 +95,7 @@ func TestCrowded(t *testing.T) {
 // TestStatistics: what is reported is consistent, and progress comes while it runs.
 func TestStatistics(t *testing.T) {
 	planted := plugintest.NewSolverPlanted(plugintest.SolverRandomVectors(12, 10, 1, 4), 0, 4)
-	for _, name := range []string{"auto", "spm", "jointdiag", "kernel", "spectral"} {
+	for _, name := range []string{"auto", "spm", "newton", "jointdiag", "kernel", "altproj", "spectral"} {
 		calls, last := 0, core.SolverProgress{}
 		solution, err := open(t, name, nil).Solve(context.Background(), planted.Problem, func(p core.SolverProgress) { calls++; last = p })
 		if err != nil {

@@ -3,7 +3,6 @@ package spm
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 
 	"github.com/nnid/nnid/core"
@@ -77,46 +76,14 @@ const (
 	near = 0.03
 )
 
-// Search adds to the collector the local maxima of F that starts from random elements of W lead to. It ends when the
-// collector is done, when the starts are used up, or when so many starts in a row brought no new accepted maximum that
-// one with a third of the average chance would have been met with probability 0.95. Where nothing at all was accepted,
-// fewer starts in a row settle it: on a subspace spanned by rank-one matrices hardly any start fails.
+// Search adds to the collector the local maxima of F that starts from random elements of W lead to.
 func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, config Config, progress func(core.SolverProgress)) error {
-	m := float64(space.M)
-	starts := config.Starts
-	if starts == 0 {
-		starts = 20 + int(math.Ceil(2*m*(math.Log(m)+5)))
-	}
-	patience := 20 + 9*space.M
 	polisher := rankone.NewPolisher(space)
-	statistics := collector.Statistics
-	used, fruitless := 0, 0
-	for used < starts && fruitless < patience && !collector.Done() {
-		before := collector.Accepted()
-		if before == 0 && fruitless >= 16+space.M/2 {
-			break
-		}
-		missing := max(1, collector.Wanted()-collector.Accepted())
-		n := min(rankone.BatchSize(space), max(4, missing*2/3), starts-used)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		// After a batch in vain all of W is searched, lest false or badly known maxima hide a true one.
-		batch := collector.Starts(random, n, fruitless > 0)
-		used += n
-		fruitless += n
-		if err := ascend(ctx, collector, polisher, batch, config); err != nil {
-			return err
-		}
-		if collector.Accepted() > before {
-			fruitless = 0
-		}
-		statistics["unconverged"] += float64(len(batch.X))
-		statistics["starts"] = float64(used)
-		progress(core.SolverProgress{Found: collector.Accepted(), Wanted: collector.Wanted(), Starts: used})
-	}
-	statistics["newton_steps"] += float64(polisher.Steps)
-	return nil
+	err := collector.Search(ctx, random, config.Starts, progress, func(batch *rankone.Batch) error {
+		return ascend(ctx, collector, polisher, batch, config)
+	})
+	collector.Statistics["newton_steps"] += float64(polisher.Steps)
+	return err
 }
 
 // ascend takes a batch to local maxima of F.
@@ -147,23 +114,12 @@ func ascend(ctx context.Context, collector *rankone.Collector, polisher *rankone
 				trials, from = append(trials, append([]float64(nil), x...)), append(from, i)
 			}
 		}
-		polished, err := polisher.Polish(ctx, trials, 8)
+		failed, err := collector.Take(ctx, polisher, trials, 8)
 		if err != nil {
 			return err
 		}
-		for k, p := range polished {
-			if !p.Converged && p.Deficit < 1e-3 { // vectors close to each other make it slow, but worth while
-				again, err := polisher.Polish(ctx, trials[k:k+1], 40)
-				if err != nil {
-					return err
-				}
-				p = again[0]
-			}
-			if p.Converged {
-				collector.Add(trials[k], p.Deficit)
-			} else { // stuck near a saddle point, say: the power method goes on from where it was
-				keep[from[k]] = true
-			}
+		for k, i := range from {
+			keep[i] = failed[k] // stuck near a saddle point, say: the power method goes on from where it was
 		}
 		batch.Keep(keep)
 	}

@@ -91,6 +91,7 @@ func (c *Collector) Wanted() int {
 
 // Add takes a converged maximum and reports whether it is new.
 func (c *Collector) Add(x []float64, deficit float64) bool {
+	deficit = max(0, deficit) // rounding
 	for i := range c.maxima {
 		if Distance(c.maxima[i].x, x) < same {
 			if deficit < c.maxima[i].deficit {

@@ -79,21 +79,10 @@ func (b *Batch) Widen() { b.view = b.space.whole }
 // shifted function is convex along the sphere at x and the step ascends; near a solution gamma goes to zero, and the
 // convergence is faster than with a constant shift.
 func (b *Batch) Step() {
-	n, m, p := len(b.X), b.view.m, packedLength(b.space.D)
-	if n == 0 {
-		return
-	}
-	squares := b.packed(n)
+	p := packedLength(b.space.D)
+	b.project()
 	for i, x := range b.X {
-		packSquare(x, b.squares[i*p:(i+1)*p])
-	}
-	y := blas64.General{Rows: n, Cols: m, Stride: m, Data: b.y[:n*m]}
-	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, squares, b.view.byColumn(p), 0, y)
-	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, y, b.view.byRow(p), 0, squares)
-	for i, x := range b.X {
-		coordinates := vector(b.y[i*m : (i+1)*m])
-		value := blas64.Dot(coordinates, coordinates)
-		b.Value[i] = value
+		value := b.Value[i]
 		packedTimes(b.squares[i*p:(i+1)*p], x, b.next)
 		gamma := math.Sqrt(max(0, value*(1-value)))
 		blas64.Axpy(gamma, vector(x), vector(b.next))
@@ -103,6 +92,51 @@ func (b *Batch) Step() {
 		}
 		b.Movement[i] = Distance(x, b.next)
 		copy(x, b.next)
+	}
+}
+
+// Alternate does one alternating projection for every vector: x becomes the unit eigenvector of the largest eigenvalue of
+// P_W(x x^T), the closest matrix in W, found by products from x on until a product moves it by less than tolerance.
+func (b *Batch) Alternate(tolerance float64) {
+	d, p := b.space.D, packedLength(b.space.D)
+	b.project()
+	matrix := blas64.General{Rows: d, Cols: d, Stride: d, Data: make([]float64, d*d)}
+	old := make([]float64, d)
+	for i, x := range b.X {
+		unpack(b.squares[i*p:(i+1)*p], d, matrix.Data)
+		copy(old, x)
+		for range 50 {
+			// With the shift F >= 0 of every eigenvalue the largest one also has the largest magnitude, or nearly so.
+			copy(b.next, x)
+			blas64.Gemv(blas.NoTrans, 1, matrix, vector(x), b.Value[i]/4, vector(b.next))
+			if Normalize(b.next) == 0 {
+				break
+			}
+			moved := Distance(x, b.next)
+			copy(x, b.next)
+			if moved < tolerance {
+				break
+			}
+		}
+		b.Movement[i] = Distance(x, old)
+	}
+}
+
+// project puts F into Value and the packed P_W(x x^T) into squares.
+func (b *Batch) project() {
+	n, m, p := len(b.X), b.view.m, packedLength(b.space.D)
+	if n == 0 {
+		return
+	}
+	for i, x := range b.X {
+		packSquare(x, b.squares[i*p:(i+1)*p])
+	}
+	squares, y := b.packed(n), blas64.General{Rows: n, Cols: m, Stride: m, Data: b.y[:n*m]}
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, squares, b.view.byColumn(p), 0, y)
+	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, y, b.view.byRow(p), 0, squares)
+	for i := range b.X {
+		coordinates := vector(b.y[i*m : (i+1)*m])
+		b.Value[i] = blas64.Dot(coordinates, coordinates)
 	}
 }
 
