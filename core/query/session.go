@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"time"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -29,6 +30,12 @@ type Settings struct {
 	Domain     float64       // no query leaves |x|_inf <= Domain; 0: unbounded
 	Journal    *Journal      // where answers are kept; nil: nowhere
 	BatchRows  int           // most rows in one call of the oracle; 0: a sane default
+	TuneBatch  bool          // find the fastest batch of at most so many rows by trying
+	Parallel   int           // most calls of the oracle at the same time, which then share what one Ask asks; 0: one for each Ask
+	Rate       float64       // most rows a second; 0: no limit
+	Timeout    time.Duration // longest time of one call of the oracle; 0: no limit
+	RowCost    float64       // price of a row, in any unit
+	MaxCost    float64       // most that all answered rows may cost, those in the journal included; 0: no limit
 	Observe    func(n int64) // called with Queries() after every batch, from the goroutine that asked; may be nil
 }
 
@@ -37,7 +44,9 @@ type Session struct {
 	oracle   core.Oracle
 	info     core.OracleInfo
 	settings Settings
-	batch    int
+	batch    *tuner
+	pace     pace
+	turns    chan struct{} // one for each call under way; nil: no limit
 
 	mu       sync.Mutex
 	kept     map[rowKey][]float64 // answers paid for and not yet given, oldest first
@@ -68,6 +77,14 @@ func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session,
 		return nil, fault.New(fault.Usage, "there is no output %d: the model has %d outputs, counted from 0", settings.Output, info.Outputs)
 	case settings.MaxQueries < 0:
 		return nil, fault.New(fault.Usage, "the query budget is %d; it must not be negative (0 means no limit)", settings.MaxQueries)
+	case settings.BatchRows < 0 || settings.Parallel < 0 || settings.Timeout < 0:
+		return nil, fault.New(fault.Usage, "batches of %d rows, %d at the same time, each within %s: none may be negative (0 means the default)", settings.BatchRows, settings.Parallel, settings.Timeout)
+	case !finite(settings.Rate) || settings.Rate < 0:
+		return nil, fault.New(fault.Usage, "the rate is %v queries a second; it must be positive (0 means no limit)", settings.Rate)
+	case !finite(settings.RowCost) || !finite(settings.MaxCost) || settings.RowCost < 0 || settings.MaxCost < 0:
+		return nil, fault.New(fault.Usage, "a query costs %v and all of them at most %v; neither may be negative (0 means no limit)", settings.RowCost, settings.MaxCost)
+	case settings.MaxCost > 0 && settings.RowCost == 0:
+		return nil, fault.New(fault.Usage, "a limit of the cost, %v, needs the cost of a query", settings.MaxCost)
 	case math.IsNaN(settings.Domain) || math.IsInf(settings.Domain, 0) || settings.Domain < 0:
 		return nil, fault.New(fault.Usage, "the domain is %v; it must be a positive number (0 means no bound)", settings.Domain)
 	}
@@ -76,14 +93,22 @@ func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session,
 	}
 	s := &Session{
 		oracle: oracle, info: info, settings: settings,
-		batch: max(1, min(defaultBatchRows, defaultBatchBytes/(8*info.Inputs))),
-		kept:  map[rowKey][]float64{},
+		pace: pace{rate: settings.Rate},
+		kept: map[rowKey][]float64{},
 	}
+	batch := max(1, min(defaultBatchRows, defaultBatchBytes/(8*info.Inputs)))
 	if settings.BatchRows > 0 {
-		s.batch = settings.BatchRows
+		batch = settings.BatchRows
 	}
 	if info.MaxBatch > 0 {
-		s.batch = min(s.batch, info.MaxBatch)
+		batch = min(batch, info.MaxBatch)
+	}
+	if settings.Rate > 0 {
+		batch = min(batch, int(max(1, min(settings.Rate, defaultBatchRows)))) // a second's worth, and no burst
+	}
+	s.batch = newTuner(batch, settings.TuneBatch)
+	if settings.Parallel > 0 {
+		s.turns = make(chan struct{}, settings.Parallel)
 	}
 	if settings.Journal == nil {
 		return s, nil
@@ -143,16 +168,9 @@ func (s *Session) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	for first := 0; first < len(missing); first += s.batch {
-		part := missing[first:min(first+s.batch, len(missing))]
-		err := s.askBatch(ctx, x, part, y, have)
-		if err != nil {
-			s.giveBack(keys, y, have, len(missing)-first-len(part))
-			return nil, err
-		}
-		if s.settings.Observe != nil && first+len(part) < len(missing) {
-			s.settings.Observe(s.Queries() + int64(first+len(part)))
-		}
+	if left, err := s.askAll(ctx, x, keys, missing, y, have); err != nil {
+		s.giveBack(keys, y, have, left)
+		return nil, err
 	}
 	s.mu.Lock()
 	s.given += int64(rows)
@@ -201,13 +219,29 @@ func (s *Session) take(keys []rowKey, y []float64, have []bool) (missing []int, 
 		}
 	}
 	wanted := int64(len(missing))
-	if left := s.settings.MaxQueries - s.answered - s.reserved; s.settings.MaxQueries > 0 && wanted > left && wanted > 0 {
+	if err := s.spend(wanted); err != nil {
 		s.keep(keys, y, have)
-		return nil, fault.New(fault.Budget, "the budget of %d queries is spent: %d are answered and %d more were needed; raise --max-queries to go on",
-			s.settings.MaxQueries, s.answered, wanted)
+		return nil, err
+	}
+	return missing, nil
+}
+
+// spend reserves rows from the budget. The caller holds the lock.
+func (s *Session) spend(wanted int64) error {
+	if wanted == 0 {
+		return nil
+	}
+	after := s.answered + s.reserved + wanted
+	if most := s.settings.MaxQueries; most > 0 && after > most {
+		return fault.New(fault.Budget, "the budget of %d queries is spent: %d are answered and %d more were needed; raise --max-queries to go on",
+			most, s.answered, wanted)
+	}
+	if most := s.settings.MaxCost; most > 0 && float64(after)*s.settings.RowCost > most {
+		return fault.New(fault.Budget, "the budget of %g is spent: the %d answered queries cost %g and %d more were needed, at %g each; raise --max-cost to go on",
+			most, s.answered, float64(s.answered)*s.settings.RowCost, wanted, s.settings.RowCost)
 	}
 	s.reserved += wanted
-	return missing, nil
+	return nil
 }
 
 // giveBack keeps the answers of a call that failed, for the next time they are asked, and frees what it had reserved.
@@ -225,57 +259,6 @@ func (s *Session) keep(keys []rowKey, y []float64, have []bool) {
 			s.kept[keys[i]] = append([]float64{y[i]}, s.kept[keys[i]]...)
 		}
 	}
-}
-
-// askBatch puts the given rows of x to the oracle in one call. Whatever comes of it, their reservation is settled.
-func (s *Session) askBatch(ctx context.Context, x *mat.Dense, rows []int, y []float64, have []bool) error {
-	settle := func(answered int64) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.reserved -= int64(len(rows))
-		s.answered += answered
-	}
-	if err := ctx.Err(); err != nil {
-		settle(0)
-		return err
-	}
-	batch := mat.NewDense(len(rows), s.info.Inputs, nil)
-	for k, i := range rows {
-		batch.SetRow(k, x.RawRowView(i))
-	}
-	answer, err := s.oracle.Query(ctx, batch)
-	if err != nil {
-		settle(0)
-		return oracleFault(ctx, err)
-	}
-	var n, outputs int
-	if answer != nil && !answer.IsEmpty() {
-		n, outputs = answer.Dims()
-	}
-	if n != len(rows) || outputs <= s.settings.Output {
-		settle(0)
-		return fault.New(fault.Oracle, "the oracle answered %d rows of %d outputs to %d queries; output %d was wanted of each", n, outputs, len(rows), s.settings.Output)
-	}
-	settle(int64(n))
-	values := mat.Col(nil, s.settings.Output, answer)
-	var bad error
-	for k, i := range rows {
-		if !finite(values[k]) {
-			if bad == nil {
-				bad = fault.New(fault.Oracle, "the oracle answered %v at query %d of %d (first coordinates %.4g); the model must be finite everywhere it is asked: check its input range, or bound it with --domain",
-					values[k], k, n, batch.RawRowView(k)[:min(3, s.info.Inputs)])
-			}
-			continue
-		}
-		y[i], have[i] = values[k], true
-	}
-	// Written even when the context has ended meanwhile or an answer was bad: these answers are paid for.
-	if s.settings.Journal != nil {
-		if err := s.settings.Journal.append(batch, values); err != nil {
-			return err
-		}
-	}
-	return bad
 }
 
 func oracleFault(ctx context.Context, err error) error {
