@@ -5,13 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,9 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nnid/nnid/core"
-	"github.com/nnid/nnid/core/compile"
 	"github.com/nnid/nnid/core/fault"
-	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/testdata/networks"
@@ -38,7 +31,7 @@ type identifyFlags struct {
 
 	m0, m1, inputs, output int
 	domain                 float64
-	maxQueries             int64
+	plan                   planFlags
 	seed                   uint64
 	runDir                 string
 	json, quiet            bool
@@ -52,6 +45,8 @@ func newIdentify(s *streams) *cobra.Command {
 		Long: `identify asks an oracle for f(x) at points of its choice and finds the network of two hidden layers that
 computes f, up to the model's symmetries. Without --oracle it identifies a network that was trained on real data
 (` + networks.DiabetesName + `) and ships with nnid.
+
+With --dry-run it asks nothing, and says what a run would ask and cost.
 
 The run directory receives network.json (the network found), result.json, report.html, run.json (versions, flags,
 plugins), events.jsonl and the journal. Every answer is in the journal before it is used: after an interruption the
@@ -82,7 +77,7 @@ command line or a file is wrong; 1 anything else.`,
 	flags.IntVar(&f.inputs, "inputs", 0, "inputs of the model; needed only where the oracle does not say")
 	flags.IntVar(&f.output, "output-index", 0, "which output of the model to identify, counted from 0")
 	flags.Float64Var(&f.domain, "domain", 0, "ask only points with all |x_k| <= R; 0: no bound")
-	flags.Int64Var(&f.maxQueries, "max-queries", 0, "most points the oracle may be asked, those of resumed runs included; 0: no limit")
+	f.plan.register(flags)
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of all random choices")
 	flags.StringVar(&f.runDir, "run-dir", "", "where the files go (default: nnid-run-ORACLE-HASH here, the same for the same model and seed)")
 	flags.BoolVar(&f.json, "json", false, "print progress and result on stdout as JSON, an object a line")
@@ -108,8 +103,6 @@ func (f *identifyFlags) check() error {
 		return fault.New(fault.Usage, "--output-index %d: outputs are counted from 0", f.output)
 	case math.IsNaN(f.domain) || math.IsInf(f.domain, 0) || f.domain < 0:
 		return fault.New(fault.Usage, "--domain %v must be a positive number, or 0 for no bound", f.domain)
-	case f.maxQueries < 0:
-		return fault.New(fault.Usage, "--max-queries %d must be positive, or 0 for no limit", f.maxQueries)
 	case f.activation == auto && len(f.activationOptions) > 0:
 		return fault.New(fault.Usage, "--activation-option needs one activation: give --activation NAME too")
 	case f.oracle == "" && len(f.oracleOptions) > 0:
@@ -117,16 +110,7 @@ func (f *identifyFlags) check() error {
 	case f.activation == "" || f.solver == "":
 		return fault.New(fault.Usage, "--activation and --solver need a name; leave them out for auto")
 	}
-	return nil
-}
-
-// opened are the components of a run.
-type opened struct {
-	oracle     core.Oracle
-	info       core.OracleInfo
-	candidates []identify.Candidate
-	solver     core.Solver
-	solverName string
+	return f.plan.check()
 }
 
 func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err error) {
@@ -206,6 +190,9 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 			return err
 		}
 	}
+	if f.plan.dryRun {
+		return f.dryRun(o.info, identity)
+	}
 	directory, err := openRunDirectory(f.runDir)
 	if err != nil {
 		return err
@@ -219,9 +206,9 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 
 	shown := f.progress()
 	defer shown.close()
-	session, err := query.Open(ctx, o.oracle, query.Settings{
-		Inputs: f.inputs, Output: f.output, MaxQueries: f.maxQueries, Domain: f.domain, Journal: journal, Observe: shown.queries,
-	})
+	settings := f.plan.settings()
+	settings.Inputs, settings.Output, settings.Domain, settings.Journal, settings.Observe = f.inputs, f.output, f.domain, journal, shown.queries
+	session, err := query.Open(ctx, o.oracle, settings)
 	if err != nil {
 		return f.cut(ctx, err, "")
 	}
@@ -336,231 +323,4 @@ func (f *identifyFlags) cut(ctx context.Context, err error, sentence string) err
 		sentence = "interrupted before anything was asked"
 	}
 	return fault.New(fault.Internal, "%s", sentence)
-}
-
-// shippedNetwork writes the network shipped with nnid to a file for the oracle to read.
-func shippedNetwork() (file string, remove func(), err error) {
-	folder, err := os.MkdirTemp("", "nnid-")
-	if err != nil {
-		return "", nil, fault.New(fault.Usage, "the network shipped with nnid cannot be written: %w", err)
-	}
-	remove = func() { _ = os.RemoveAll(folder) }
-	file = filepath.Join(folder, networks.DiabetesName+".json")
-	if err := os.WriteFile(file, networks.Diabetes, 0o600); err != nil {
-		remove()
-		return "", nil, fault.New(fault.Usage, "the network shipped with nnid cannot be written: %w", err)
-	}
-	return file, remove, nil
-}
-
-// openRest opens the activations and the solver.
-func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, activationOptions, solverOptions core.Options) error {
-	names := []string{f.activation}
-	if f.activation == auto {
-		components, err := componentsOf(ctx, h, core.KindActivation)
-		if err != nil {
-			return err
-		}
-		names = nil
-		for _, c := range components {
-			if !slices.ContainsFunc(c.Options, func(o core.Option) bool { return o.Required }) {
-				names = append(names, c.Name)
-			}
-		}
-		if len(names) == 0 {
-			return fault.New(fault.Usage, "no activation was found; see: nnid plugins list")
-		}
-	}
-	o.solverName = f.solver
-	var solverErr error
-	solverOpen := make(chan struct{})
-	go func() {
-		defer close(solverOpen)
-		o.solver, solverErr = h.Solver(ctx, o.solverName, solverOptions)
-	}()
-	err := f.openActivations(ctx, h, logger, o, names, activationOptions)
-	<-solverOpen
-	if err != nil {
-		return err
-	}
-	return solverErr
-}
-
-func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, names []string, options core.Options) error {
-	var last error
-	for _, name := range names {
-		candidate, err := openActivation(ctx, h, name, options)
-		if err != nil {
-			if f.activation != auto || ctx.Err() != nil {
-				return err
-			}
-			// One broken plugin of a third party does not keep the others from being tried.
-			logger.Warn("activation left out of auto", "activation", name, "error", err)
-			last = err
-			continue
-		}
-		o.candidates = append(o.candidates, candidate)
-	}
-	if len(o.candidates) == 0 {
-		return last
-	}
-	return nil
-}
-
-// activationOpener is a *host.Host, or in tests one that needs no process.
-type activationOpener interface {
-	Activation(context.Context, string, core.Options) (core.Activation, error)
-}
-
-func openActivation(ctx context.Context, h activationOpener, name string, options core.Options) (identify.Candidate, error) {
-	activation, err := h.Activation(ctx, name, options)
-	if err != nil {
-		return identify.Candidate{}, err
-	}
-	function, err := compile.Compile(ctx, activation)
-	if err != nil {
-		return identify.Candidate{}, err
-	}
-	if _, plain, qualified := strings.Cut(name, "/"); qualified {
-		name = plain // a network file names the activation, not the plugin
-	}
-	return identify.Candidate{Name: name, Function: function}, nil
-}
-
-// publicOptions returns the given options without those that are secret. Where the component's description cannot be
-// had, every option might be.
-func publicOptions(ctx context.Context, h *host.Host, kind core.Kind, name string, given core.Options) map[string]string {
-	public := map[string]string{}
-	if listings, err := h.List(ctx); err == nil {
-		plugin, plain, qualified := strings.Cut(name, "/")
-		if !qualified {
-			plain = name
-		}
-		for _, listing := range listings {
-			component, ok := listing.Find(kind, plain)
-			if !ok || listing.Shadowed || (qualified && listing.Plugin != plugin) {
-				continue
-			}
-			for _, option := range component.Options {
-				if value, ok := given[option.Name]; ok && !option.Secret {
-					public[option.Name] = value
-				}
-			}
-			break
-		}
-	}
-	return public
-}
-
-func (f *identifyFlags) record(ctx context.Context, h *host.Host, flags *pflag.FlagSet, o *opened, identity query.Identity, recovery query.Recovery,
-	started time.Time, activationOptions, solverOptions core.Options) runRecord {
-	record := runRecord{
-		Format: runFormat, Version: versionText(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Started: started.UTC(), Flags: map[string]any{}, Seed: f.seed,
-		Oracle: oracleRecord{
-			componentRecord: componentRecord{identity.Oracle, identity.Options},
-			Inputs:          identity.Inputs, Outputs: o.info.Outputs, Output: f.output,
-			DType: string(o.info.DType), MaxBatch: o.info.MaxBatch, Model: identity.Model,
-		},
-		Solver: componentRecord{o.solverName, publicOptions(ctx, h, core.KindSolver, o.solverName, solverOptions)},
-		Journal: journalRecord{
-			Format: strings.TrimSpace(query.JournalFormat), Replayed: recovery.Rows,
-			LostRecords: recovery.LostRecords, LostRows: recovery.LostRows, CutBytes: recovery.CutBytes,
-		},
-	}
-	for _, candidate := range o.candidates {
-		record.Families = append(record.Families, componentRecord{candidate.Name, publicOptions(ctx, h, core.KindActivation, f.activation, activationOptions)})
-	}
-	flags.Visit(func(flag *pflag.Flag) {
-		if !strings.HasSuffix(flag.Name, "-option") { // options are above, secrets left out
-			record.Flags[flag.Name] = flag.Value.String()
-		}
-	})
-	if listings, err := h.List(ctx); err == nil {
-		for _, l := range listings {
-			if l.Err == nil && !l.Shadowed {
-				record.Plugins = append(record.Plugins, pluginRecord{l.Plugin, l.Version, l.SDK, string(l.Origin), l.Path, l.SHA256, l.Verified})
-			}
-		}
-	}
-	return record
-}
-
-func (f *identifyFlags) progress() progress {
-	switch {
-	case f.quiet || f.json:
-		return noProgress{f.streams.err}
-	case isTerminal(f.streams.err):
-		return newBarProgress(f.streams.err)
-	}
-	return &linesProgress{out: f.streams.err, every: 5 * time.Second}
-}
-
-// emit puts an event into the run directory and, with --json, on stdout.
-func (f *identifyFlags) emit(directory *runDirectory, line eventLine) {
-	line.Time = time.Now().UTC()
-	directory.event(line)
-	if !f.json {
-		return
-	}
-	if data, err := marshal(line); err == nil {
-		fmt.Fprintf(f.streams.out, "%s\n", data)
-	}
-}
-
-// conclude writes the files and, where wanted, prints the summary.
-func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *runDirectory, record runRecord, result *identify.Result, summary bool) error {
-	var errs []error
-	files := []string{fileResult, fileReport}
-	if result.Network != nil {
-		var text strings.Builder
-		err := result.Network.Write(&text)
-		if err == nil {
-			err = directory.write(fileNetwork, []byte(text.String()))
-		}
-		errs = append(errs, err)
-		files = append([]string{fileNetwork}, files...)
-	} else if err := os.Remove(directory.file(fileNetwork)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		errs = append(errs, err) // one of an earlier run would contradict result.json
-	}
-	errs = append(errs, directory.writeJSON(fileResult, result))
-	report, err := renderReport(record, result)
-	if err == nil {
-		err = directory.write(fileReport, report)
-	}
-	errs = append(errs, err)
-	f.emit(directory, eventLine{Kind: "result", RunDir: directory.path, Result: result})
-	if summary && !f.json {
-		f.summarise(ctx, h, directory, files, result)
-	}
-	return errors.Join(errs...)
-}
-
-func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *runDirectory, files []string, result *identify.Result) {
-	w := tabwriter.NewWriter(f.streams.out, 0, 0, 3, ' ', 0)
-	defer w.Flush()
-	answer := "no"
-	if result.Identified {
-		answer = "yes"
-	}
-	fmt.Fprintf(w, "identified\t%s: %s\n", answer, result.Reason)
-	if result.Network != nil {
-		m0, m1 := result.Network.Sizes()
-		fmt.Fprintf(w, "network\t%d inputs, %d + %d neurons, %s, %d parameters\n", result.Network.Inputs(), m0, m1, result.Activation, result.Parameters)
-	}
-	if result.Parameters > 0 {
-		fmt.Fprintf(w, "queries\t%d, %.1f a parameter\n", result.Queries, float64(result.Queries)/float64(result.Parameters))
-	} else {
-		fmt.Fprintf(w, "queries\t%d\n", result.Queries)
-	}
-	if v := result.Validation; v.Queries > 0 {
-		fmt.Fprintf(w, "error\trelative %.1e, largest %.1e, on %s held out\n", v.RelativeError, v.MaxError, plural(int64(v.Queries), "point"))
-	}
-	if f.oracle == "" && result.Network != nil {
-		if text, err := distanceToShipped(ctx, h, result); err == nil {
-			fmt.Fprintf(w, "parameters\t%s\n", text)
-		}
-	}
-	fmt.Fprintf(w, "time\t%.1f s\n", result.Seconds)
-	fmt.Fprintf(w, "files\t%s: %s\n", directory.path, strings.Join(files, ", "))
 }

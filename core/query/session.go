@@ -39,6 +39,21 @@ type Settings struct {
 	Observe    func(n int64) // called with Queries() after every batch, from the goroutine that asked; may be nil
 }
 
+// Batch returns the most rows that one call of such an oracle has. Inputs must be known, from either.
+func (s Settings) Batch(info core.OracleInfo) int {
+	batch := max(1, min(defaultBatchRows, defaultBatchBytes/(8*max(1, s.Inputs, info.Inputs))))
+	if s.BatchRows > 0 {
+		batch = s.BatchRows
+	}
+	if info.MaxBatch > 0 {
+		batch = min(batch, info.MaxBatch)
+	}
+	if s.Rate > 0 {
+		batch = min(batch, int(max(1, min(s.Rate, defaultBatchRows)))) // a second's worth, and no burst
+	}
+	return batch
+}
+
 // Session puts queries to an oracle: it implements [Asker]. It is safe for concurrent calls.
 type Session struct {
 	oracle   core.Oracle
@@ -96,17 +111,7 @@ func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session,
 		pace: pace{rate: settings.Rate},
 		kept: map[rowKey][]float64{},
 	}
-	batch := max(1, min(defaultBatchRows, defaultBatchBytes/(8*info.Inputs)))
-	if settings.BatchRows > 0 {
-		batch = settings.BatchRows
-	}
-	if info.MaxBatch > 0 {
-		batch = min(batch, info.MaxBatch)
-	}
-	if settings.Rate > 0 {
-		batch = min(batch, int(max(1, min(settings.Rate, defaultBatchRows)))) // a second's worth, and no burst
-	}
-	s.batch = newTuner(batch, settings.TuneBatch)
+	s.batch = newTuner(settings.Batch(info), settings.TuneBatch)
 	if settings.Parallel > 0 {
 		s.turns = make(chan struct{}, settings.Parallel)
 	}

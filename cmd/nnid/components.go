@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/compile"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/host"
+	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/testdata/networks"
+)
+
+// opened are the components of a run.
+type opened struct {
+	oracle     core.Oracle
+	info       core.OracleInfo
+	candidates []identify.Candidate
+	solver     core.Solver
+	solverName string
+}
+
+// shippedNetwork writes the network shipped with nnid to a file for the oracle to read.
+func shippedNetwork() (file string, remove func(), err error) {
+	folder, err := os.MkdirTemp("", "nnid-")
+	if err != nil {
+		return "", nil, fault.New(fault.Usage, "the network shipped with nnid cannot be written: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(folder) }
+	file = filepath.Join(folder, networks.DiabetesName+".json")
+	if err := os.WriteFile(file, networks.Diabetes, 0o600); err != nil {
+		remove()
+		return "", nil, fault.New(fault.Usage, "the network shipped with nnid cannot be written: %w", err)
+	}
+	return file, remove, nil
+}
+
+// openRest opens the activations and the solver.
+func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, activationOptions, solverOptions core.Options) error {
+	names := []string{f.activation}
+	if f.activation == auto {
+		components, err := componentsOf(ctx, h, core.KindActivation)
+		if err != nil {
+			return err
+		}
+		names = nil
+		for _, c := range components {
+			if !slices.ContainsFunc(c.Options, func(o core.Option) bool { return o.Required }) {
+				names = append(names, c.Name)
+			}
+		}
+		if len(names) == 0 {
+			return fault.New(fault.Usage, "no activation was found; see: nnid plugins list")
+		}
+	}
+	o.solverName = f.solver
+	var solverErr error
+	solverOpen := make(chan struct{})
+	go func() {
+		defer close(solverOpen)
+		o.solver, solverErr = h.Solver(ctx, o.solverName, solverOptions)
+	}()
+	err := f.openActivations(ctx, h, logger, o, names, activationOptions)
+	<-solverOpen
+	if err != nil {
+		return err
+	}
+	return solverErr
+}
+
+func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, names []string, options core.Options) error {
+	var last error
+	for _, name := range names {
+		candidate, err := openActivation(ctx, h, name, options)
+		if err != nil {
+			if f.activation != auto || ctx.Err() != nil {
+				return err
+			}
+			// One broken plugin of a third party does not keep the others from being tried.
+			logger.Warn("activation left out of auto", "activation", name, "error", err)
+			last = err
+			continue
+		}
+		o.candidates = append(o.candidates, candidate)
+	}
+	if len(o.candidates) == 0 {
+		return last
+	}
+	return nil
+}
+
+// activationOpener is a *host.Host, or in tests one that needs no process.
+type activationOpener interface {
+	Activation(context.Context, string, core.Options) (core.Activation, error)
+}
+
+func openActivation(ctx context.Context, h activationOpener, name string, options core.Options) (identify.Candidate, error) {
+	activation, err := h.Activation(ctx, name, options)
+	if err != nil {
+		return identify.Candidate{}, err
+	}
+	function, err := compile.Compile(ctx, activation)
+	if err != nil {
+		return identify.Candidate{}, err
+	}
+	if _, plain, qualified := strings.Cut(name, "/"); qualified {
+		name = plain // a network file names the activation, not the plugin
+	}
+	return identify.Candidate{Name: name, Function: function}, nil
+}
+
+// publicOptions returns the given options without those that are secret. Where the component's description cannot be
+// had, every option might be.
+func publicOptions(ctx context.Context, h *host.Host, kind core.Kind, name string, given core.Options) map[string]string {
+	public := map[string]string{}
+	if listings, err := h.List(ctx); err == nil {
+		plugin, plain, qualified := strings.Cut(name, "/")
+		if !qualified {
+			plain = name
+		}
+		for _, listing := range listings {
+			component, ok := listing.Find(kind, plain)
+			if !ok || listing.Shadowed || (qualified && listing.Plugin != plugin) {
+				continue
+			}
+			for _, option := range component.Options {
+				if value, ok := given[option.Name]; ok && !option.Secret {
+					public[option.Name] = value
+				}
+			}
+			break
+		}
+	}
+	return public
+}
