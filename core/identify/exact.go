@@ -31,7 +31,6 @@ type exact struct {
 	scales   *sample.Scales
 	units    []sample.Unit
 	local    int // the first query in log that was asked near the transitions, not far out
-	bases    int // base points so far
 	// The queries of spread in log: the first, and how many.
 	spreadFrom, spreaded int
 
@@ -73,8 +72,10 @@ func (e *exact) run(ctx context.Context) error {
 		return err
 	}
 	err = e.far(ctx)
-	if err == nil && e.loss <= goodLoss {
-		return e.polish(ctx)
+	if err == nil {
+		if err = e.polish(ctx); err == nil && e.loss <= goodLoss {
+			return nil
+		}
 	}
 	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
 		return err
@@ -137,7 +138,7 @@ func (e *exact) attempt(ctx context.Context) error {
 		}
 		err := e.second(ctx)
 		switch {
-		case err == nil && e.loss <= goodLoss:
+		case err == nil && (e.loss <= goodLoss || e.nearlyExplains()):
 			return nil
 		case err == nil:
 		case ctx.Err() != nil || !fault.Is(err, fault.Unsupported):
@@ -165,122 +166,101 @@ func (e *exact) localNoise(l *recover.Latent) float64 {
 	return math.Hypot(e.relativeNoise(), 2*e.scales.Grid*(origin*floats.Max(l.Norms)+1))
 }
 
-// second recovers the second layer and the shifts from a fresh base point and fits them, for every family of
-// activations; it keeps the best so far.
+// second recovers the second layer and the shifts from a fresh base point and fits them; it keeps the best so far.
 func (e *exact) second(ctx context.Context) error {
 	e.report.start("second layer")
-	starts, data, err := e.starts(ctx)
+	n, f, data, err := e.start(ctx)
 	if err != nil {
 		return err
 	}
 	observe := func(iteration int, loss float64) {
 		e.report.progress(iteration, 0, loss, "iteration %d", iteration)
 	}
-	for _, f := range e.families {
-		n, err := starts(f)
-		if err != nil {
-			return err
-		}
-		fitted, _, err := refine.FixedDirections(ctx, n, f.Function, f.Function, data, refine.Settings{Observe: observe})
-		if err != nil {
-			return err
-		}
-		trusted := e.trusted(fitted, f.Candidate, e.directionError(), 0)
-		fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe, Iterations: patience, Tolerance: 1e-5})
-		if err != nil {
-			return err
-		}
-		if stats.Loss < e.loss {
-			e.found, e.family, e.loss = fitted, f, stats.Loss
-		}
+	fitted, _, err := refine.FixedDirections(ctx, n, f.Function, f.Function, data, refine.Settings{Observe: observe})
+	if err != nil {
+		return err
+	}
+	trusted := e.trusted(fitted, f.Candidate, e.directionError(), 0)
+	fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe, Iterations: patience, Tolerance: 1e-5})
+	if err != nil {
+		return err
+	}
+	if stats.Loss < e.loss {
+		e.found, e.family, e.loss = fitted, f, stats.Loss
 	}
 	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
 	return nil
 }
 
-// starts asks what the second layer needs; it returns how to start the fit for a family, and the rows to fit first.
-func (e *exact) starts(ctx context.Context) (func(family) (*network.Network, error), refine.Data, error) {
+// wakings is how often a unit that sleeps at all points so far is looked for.
+const wakings = 8
+
+// wellExplained is the root mean square residual, relative to the spread of f, from which no unit is missing.
+const wellExplained = 1e-2
+
+// start asks what the second layer needs; it returns where the fit starts, its family, and the rows to fit first.
+func (e *exact) start(ctx context.Context) (*network.Network, family, refine.Data, error) {
 	if len(e.units) > e.problem.Info.Inputs {
-		return e.wideStarts(ctx)
+		return e.wideStart(ctx)
 	}
 	from := len(e.log.Y)
 	none := refine.Data{}
+	fail := func(err error) (*network.Network, family, refine.Data, error) { return nil, family{}, none, err }
 	latent, err := recover.NewLatent(e.units, e.families[0].Function.Facts().Right.Rate)
 	if err != nil {
-		return nil, none, err
+		return fail(err)
 	}
 	e.noise = e.localNoise(latent)
-	settings := e.secondSettings()
-	settings.Base = e.liveliest(latent)
-	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, settings)
+	second, err := recover.SecondLayer(ctx, e.log, latent, e.rng, e.secondSettings())
 	if err != nil {
-		return nil, none, err
+		return fail(err)
 	}
-	m1, _ := second.Slopes.Dims()
-	e.report.finish("%d units", m1)
+	f := e.families[second.Shifts.Activation]
+	e.report.finish("%d units", second.M1())
 	e.report.start("fit")
 	swept, sweeps := len(e.log.Y), second.Sweeps(e.rng)
 	if _, err := sample.Points(ctx, e.log, sweeps); err != nil {
-		return nil, none, err
+		return fail(err)
 	}
-	if err := e.spread(ctx, latent, m1, len(sweeps)); err != nil {
-		return nil, none, err
+	if err := e.spread(ctx, latent, second.M1(), len(sweeps)); err != nil {
+		return fail(err)
 	}
 	shapes := stack(e.rows(swept, swept+len(sweeps)), e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
-	return func(f family) (*network.Network, error) {
-		return second.Network(f.Function, f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng), nil
-	}, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
-}
-
-// liveliest returns a base point at which, going by the best network so far, even the weakest second-layer unit is alive;
-// nil when there is none yet, and on every other attempt, since that network may lack a unit.
-func (e *exact) liveliest(l *recover.Latent) []float64 {
-	e.bases++
-	if e.found == nil || e.bases%2 == 1 || len(e.found.First.Bias) != len(e.units) {
-		return nil
+	n := second.Network(f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng)
+	for range wakings {
+		residual := n.Evaluate(f.Function, f.Function, shapes.X)
+		floats.SubTo(residual, shapes.Y, residual)
+		if floats.Norm(residual, 2) <= wellExplained*e.scales.Spread*math.Sqrt(float64(len(residual))) {
+			break
+		}
+		guess := func(x []float64) float64 {
+			return n.Evaluate(f.Function, f.Function, mat.NewDense(1, len(x), x))[0]
+		}
+		grew, err := second.Wake(ctx, shapes.X, residual, guess)
+		if err != nil {
+			return fail(err)
+		}
+		if grew {
+			e.report.finish("%d units", second.M1())
+			e.report.start("fit")
+		}
+		n = second.Network(f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng)
 	}
-	m0, m1 := e.found.Sizes()
-	var best []float64
-	most := 0.0
-	for k := range 600 {
-		v := make([]float64, m0)
-		side := e.rng.IntN(m1)
-		for i := range v {
-			v[i] = 4*e.rng.Float64() - 2
-			if k%2 == 0 { // half of them towards one end of a unit's range
-				v[i] = 0.5*v[i] + math.Copysign(2*e.rng.Float64(), e.found.Second.Weight.At(side, i))
-			}
-		}
-		if k%4 == 0 {
-			floats.Scale(-1, v)
-		}
-		z := mat.NewVecDense(m0, nil)
-		z.MulVec(e.found.First.Weight, mat.NewVecDense(len(l.Point(v)), l.Point(v)))
-		floats.Add(z.RawVector().Data, e.found.First.Bias)
-		e.family.Function.Apply(0, z.RawVector().Data, z.RawVector().Data)
-		p := mat.NewVecDense(m1, nil)
-		p.MulVec(e.found.Second.Weight, z)
-		slopes := p.RawVector().Data
-		floats.Add(slopes, e.found.Second.Bias)
-		e.family.Function.Apply(1, slopes, slopes)
-		if least := floats.Min(slopes); least > most { // units' weights aside: what matters is who is asleep
-			best, most = v, least
-		}
-	}
-	return best
+	return n, f, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
 }
 
 func (e *exact) secondSettings() recover.Settings {
-	return recover.Settings{Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Solver: e.problem.Solver, Seed: e.settings.Seed}
+	return recover.Settings{Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Activations: functions(e.families), Solver: e.problem.Solver, Seed: e.settings.Seed}
 }
 
-// wideStarts is starts for a first layer with more units than inputs.
-func (e *exact) wideStarts(ctx context.Context) (func(family) (*network.Network, error), refine.Data, error) {
+// wideStart is start for a first layer with more units than inputs.
+func (e *exact) wideStart(ctx context.Context) (*network.Network, family, refine.Data, error) {
 	none := refine.Data{}
+	fail := func(err error) (*network.Network, family, refine.Data, error) { return nil, family{}, none, err }
 	e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
 	wide, err := recover.SampleWide(ctx, e.log, e.units, e.families[0].Function.Facts().Right.Rate, e.scales.Saturation, e.scales.Grid, e.rng, e.secondSettings())
 	if err != nil {
-		return nil, none, err
+		return fail(err)
 	}
 	m1 := wide.M1()
 	e.report.finish("%d units", m1)
@@ -294,13 +274,13 @@ func (e *exact) wideStarts(ctx context.Context) (func(family) (*network.Network,
 			points[k] = wide.Middle(e.rng)
 		}
 		if _, err := sample.Points(ctx, e.log, points); err != nil {
-			return nil, none, err
+			return fail(err)
 		}
 	}
 	e.local = e.spreadFrom
-	return func(f family) (*network.Network, error) {
-		return wide.Network(f.Function, f.Function, f.Name, f.Name, e.rng)
-	}, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), nil
+	f := e.families[0]
+	n, err := wide.Network(f.Function, f.Function, f.Name, f.Name, e.rng)
+	return n, f, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), err
 }
 
 // rows returns the logged queries from..to as data.
@@ -323,38 +303,6 @@ func (e *exact) directionError() float64 {
 
 // roundingError is the relative error that rounding of x and of a_i . x leaves.
 func (e *exact) roundingError() float64 { return 4 * e.scales.Grid }
-
-// denseParameters is up to how many parameters the normal equations are formed; beyond, their time (P^2 rows) and memory
-// (P^2) would be more than those of all else.
-const denseParameters = 3000
-
-// polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and
-// determine everything well.
-func (e *exact) polish(ctx context.Context) error {
-	e.report.start("polish")
-	var c Candidate
-	c, e.remark = e.family.nameTwin(e.found)
-	e.family.Candidate = c
-	fit := refine.Levenberg
-	if e.found.Parameters() > denseParameters {
-		fit = refine.GaussNewton
-	}
-	fitted, stats, err := fit(ctx, e.found, c.Function, c.Function, e.trusted(e.found, c, e.roundingError(), e.local), refine.Settings{
-		Iterations: 30, Tolerance: 0.05, Damping: 1e-9,
-		Observe: func(iteration int, loss float64) {
-			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
-		},
-	})
-	if err != nil {
-		return err
-	}
-	e.found, e.loss = fitted, stats.Loss
-	if e.certificate, err = certify.At(ctx, fitted, c.Function, c.Function, e.trusted(fitted, c, e.roundingError(), e.local), denseParameters); err != nil {
-		return err
-	}
-	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
-	return nil
-}
 
 // stack puts the rows of b below those of a.
 func stack(a, b refine.Data) refine.Data {

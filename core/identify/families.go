@@ -7,6 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
 )
@@ -102,4 +103,12 @@ func (f family) rewrite(n *network.Network, c Candidate) {
 	}
 	n.RewriteFirst(a, c.Name)
 	n.RewriteSecond(a, c.Name)
+}
+
+func functions(families []family) []core.Function {
+	var all []core.Function
+	for _, f := range families {
+		all = append(all, f.Function)
+	}
+	return all
 }

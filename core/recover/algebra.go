@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core/fault"
@@ -221,4 +222,12 @@ func minimize(f func(float64) float64, low, high float64, scan int) float64 {
 		}
 	}
 	return (low + high) / 2
+}
+
+func norm(v []float64) float64 { return floats.Norm(v, 2) }
+
+func median(values []float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[len(sorted)/2]
 }

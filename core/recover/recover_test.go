@@ -102,8 +102,8 @@ func units(rng *rand.Rand, n *network.Network, rate float64) []sample.Unit {
 	return all
 }
 
-func settings(t testing.TB) Settings {
-	return Settings{Noise: 1e-14, DirectionError: 1e-8, Solver: solver(t), Seed: 1}
+func settings(t testing.TB, g core.Function) Settings {
+	return Settings{Noise: 1e-14, DirectionError: 1e-8, Activations: []core.Function{g}, Solver: solver(t), Seed: 1}
 }
 
 func TestGap(t *testing.T) {
@@ -395,7 +395,7 @@ func TestSecondLayer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			set := settings(t)
+			set := settings(t, f)
 			if c.known {
 				set.M1 = c.m1
 			}
@@ -403,32 +403,26 @@ func TestSecondLayer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rows, m1 := s.Weights.Dims(); rows != c.m0 || m1 != c.m1 {
-				t.Fatalf("%d x %d weights of %d x %d; singular values %v", rows, m1, c.m0, c.m1, s.Singular)
+			if rows, m1 := s.Directions.Dims(); rows != c.m0 || m1 != c.m1 {
+				t.Fatalf("%d x %d directions of %d x %d; singular values %v", rows, m1, c.m0, c.m1, s.Singular)
 			}
-			// The truth: diag(g') B at the base, in the signs of the coordinates.
-			base := l.Point(s.Base)
+			// The truth: B, in the signs of the coordinates.
 			want := mat.NewDense(c.m0, c.m1, nil)
 			for i := range c.m0 {
-				row := n.First.Weight.RawRowView(i)
-				u := []float64{floats.Dot(row, base) + n.First.Bias[i]}
-				f.Apply(1, u, u)
-				sign := math.Copysign(1, floats.Dot(row, l.Rows.RawRowView(i)))
+				sign := math.Copysign(1, floats.Dot(n.First.Weight.RawRowView(i), l.Rows.RawRowView(i)))
 				for k := range c.m1 {
-					want.Set(i, k, sign*u[0]*n.Second.Weight.At(k, i))
+					want.Set(i, k, sign*n.Second.Weight.At(k, i))
 				}
 			}
-			if sine := columns(s.Weights, want); sine > 1e-3 {
-				t.Errorf("columns of diag(g') B are off by %.1e", sine)
+			if sine := columns(s.Directions, want); sine > 1e-3 {
+				t.Errorf("columns of B are off by %.1e", sine)
 			}
-			// What was seen is explained: gradients at coordinates that did not move.
-			for k := range s.Points {
-				for _, i := range complement(c.m0, s.Moved[k]) {
-					if s.Points[k][i] != s.Base[i] {
-						t.Fatalf("coordinate %d of point %d moved", i, k)
-					}
-					fitted := floats.Dot(s.Weights.RawRowView(i), mat.Col(nil, k, s.Slopes))
-					if e := math.Abs(fitted - s.Gradients.At(i, k)); e > 1e-4 {
+			// What was seen is explained: every row of every gradient.
+			for k := range s.points {
+				d := s.Shifts.derivative(1, s.points[k])
+				for i := range c.m0 {
+					fitted := d[i] * floats.Dot(s.Directions.RawRowView(i), mat.Col(nil, k, s.Slopes))
+					if e := math.Abs(fitted - s.gradients.At(i, k)); e > 1e-4 {
 						t.Errorf("gradient %d at point %d is off by %.1e", i, k, e)
 					}
 				}
@@ -447,7 +441,7 @@ func TestSecondLayer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			start := s.Network(f, f, c.activation, c.activation, x, y, rng)
+			start := s.Network(f, c.activation, c.activation, x, y, rng)
 			if err := start.Check(); err != nil {
 				t.Fatal(err)
 			}
@@ -478,7 +472,7 @@ func TestSecondLayerRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := SecondLayer(t.Context(), &oracle{n: n, f: f}, l, rng, settings(t))
+		s, err := SecondLayer(t.Context(), &oracle{n: n, f: f}, l, rng, settings(t, f))
 		if !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%d-%d-%d: %v, %v", c.d, c.m0, c.m1, s, err)
 		}
@@ -495,7 +489,7 @@ func TestBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := SecondLayer(t.Context(), limited{&oracle{n: n, f: f}, rows}, l, rng, settings(t)); !fault.Is(err, fault.Budget) {
+		if _, err := SecondLayer(t.Context(), limited{&oracle{n: n, f: f}, rows}, l, rng, settings(t, f)); !fault.Is(err, fault.Budget) {
 			t.Errorf("after %d rows: %v", rows, err)
 		}
 	}
@@ -511,4 +505,67 @@ func (l limited) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
 		return nil, fault.New(fault.Budget, "spent")
 	}
 	return l.oracle.Ask(ctx, x)
+}
+
+// TestSleepingUnits: second-layer units with long weights are nearly steps, and most of them sleep wherever one looks at
+// random.
+func TestSleepingUnits(t *testing.T) {
+	f := function(t, "tanh")
+	found := 0
+	const seeds = 12
+	for seed := range uint64(seeds) {
+		n := planted(10, 10, 3, "tanh", seed)
+		for l := range 3 {
+			floats.Scale(20, n.Second.Weight.RawRowView(l))
+			n.Second.Bias[l] *= 10
+		}
+		rng := rand.New(rand.NewPCG(seed, 11))
+		l, err := NewLatent(units(rng, n, 2), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := SecondLayer(t.Context(), &oracle{n: n, f: f}, l, rng, settings(t, f))
+		if err != nil {
+			t.Logf("seed %d: %v", seed, err)
+			continue
+		}
+		if s.M1() == 3 {
+			want := mat.NewDense(10, 3, nil)
+			for i := range 10 {
+				sign := math.Copysign(1, floats.Dot(n.First.Weight.RawRowView(i), l.Rows.RawRowView(i)))
+				for k := range 3 {
+					want.Set(i, k, sign*n.Second.Weight.At(k, i))
+				}
+			}
+			if columns(s.Directions, want) < 0.02 {
+				found++
+			}
+		}
+	}
+	if found < seeds*3/4 {
+		t.Errorf("all three sleeping units found for %d of %d seeds", found, seeds)
+	}
+}
+
+// TestMend: a unit whose norm was measured wrongly is given its own, and its shift, from the gradients.
+func TestMend(t *testing.T) {
+	f := function(t, "tanh")
+	n := planted(10, 10, 3, "tanh", 3)
+	rng := rand.New(rand.NewPCG(4, 11))
+	all := units(rng, n, 2)
+	all[4].Decay *= 3
+	l, err := NewLatent(all, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := SecondLayer(t.Context(), &oracle{n: n, f: f}, l, rng, settings(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Shifts.Stretch[4] * 3; math.Abs(got-1) > 1e-2 {
+		t.Errorf("the norm that was measured wrongly is mended to %g of what it is", got)
+	}
+	if s.M1() != 3 {
+		t.Errorf("%d units of the second layer instead of 3", s.M1())
+	}
 }

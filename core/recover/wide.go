@@ -57,8 +57,7 @@ func SampleWide(ctx context.Context, oracle query.Asker, units []sample.Unit, ra
 		if err != nil {
 			return nil, err
 		}
-		_, m1 := part.Second.Weights.Dims()
-		settings.M1 = max(settings.M1, m1)
+		settings.M1 = max(settings.M1, part.Second.M1())
 		w.parts = append(w.parts, *part)
 	}
 	return w, nil
@@ -91,7 +90,7 @@ func (w *Wide) part(ctx context.Context, oracle query.Asker, members []int, satu
 			last = err
 			continue
 		}
-		_, m1 := second.Weights.Dims()
+		m1 := second.M1()
 		p := &Part{Units: members, Second: second, away: latent.away}
 		rows := 8*(3*m1+1) + 2*len(members)
 		p.X = mat.NewDense(rows, len(latent.away), nil)
@@ -161,7 +160,7 @@ func (w *Wide) Network(g, h core.Function, gName, hName string, rng *rand.Rand) 
 	var whole *network.Network
 	known := make([]bool, len(w.units))
 	for _, p := range w.parts {
-		n := p.Second.Network(g, h, gName, hName, p.X, p.Y, rng)
+		n := p.Second.Network(h, gName, hName, p.X, p.Y, rng)
 		_, m1 := n.Sizes()
 		if whole == nil {
 			whole = network.New(d, len(w.units), m1, gName, hName)
@@ -207,8 +206,7 @@ func (w *Wide) Network(g, h core.Function, gName, hName string, rng *rand.Rand) 
 
 // M1 returns the number of second-layer units that the parts show.
 func (w *Wide) M1() int {
-	_, m1 := w.parts[0].Second.Weights.Dims()
-	return m1
+	return w.parts[0].Second.M1()
 }
 
 // Middle returns a random x at which many units are near their transitions: as near as the least squares solution for

@@ -36,11 +36,11 @@ func Cases() []Case {
 	return []Case{
 		{"dead-output", "a second-layer unit with output weight 0", func(s *spoiler) {
 			s.n.Output[0] = 0
-			s.minimal = withoutSecond(s.n, 0)
+			s.minimal = s.n.WithoutSecond(0)
 		}},
 		{"dead-row", "a first-layer unit that no second-layer unit listens to", func(s *spoiler) {
 			scaleColumn(s.n.Second.Weight, 0, 0)
-			s.minimal = withoutFirst(s.n, 0)
+			s.minimal = s.n.WithoutFirst(0)
 		}},
 		{"constant-first", "a first-layer unit with weight 0, so constant", func(s *spoiler) {
 			s.n.First.Weight.SetRow(0, make([]float64, s.n.Inputs()))
@@ -48,14 +48,14 @@ func Cases() []Case {
 			for l := range fold.Second.Bias {
 				fold.Second.Bias[l] += fold.Second.Weight.At(l, 0) * s.value(fold.First.Bias[0])
 			}
-			s.minimal = withoutFirst(fold, 0)
+			s.minimal = fold.WithoutFirst(0)
 		}},
 		{"constant-second", "a second-layer unit with weight 0, so constant", func(s *spoiler) {
 			m0, _ := s.n.Sizes()
 			s.n.Second.Weight.SetRow(0, make([]float64, m0))
 			fold := s.n.Clone()
 			fold.OutputBias += fold.Output[0] * s.value(fold.Second.Bias[0])
-			s.minimal = withoutSecond(fold, 0)
+			s.minimal = fold.WithoutSecond(0)
 		}},
 		{"duplicate-first", "two first-layer units alike", func(s *spoiler) {
 			copyUnit(s.n.First, 1, 0)
@@ -74,7 +74,7 @@ func Cases() []Case {
 			copyUnit(s.n.Second, 1, 0)
 			fold := s.n.Clone()
 			fold.Output[0] += fold.Output[1]
-			s.minimal = withoutSecond(fold, 1)
+			s.minimal = fold.WithoutSecond(1)
 		}},
 		{"close-first", "two first-layer units at an angle of 1e-2", func(s *spoiler) { s.rotate(s.n.First, 1e-2) }},
 		{"closer-first", "two first-layer units at an angle of 1e-4", func(s *spoiler) { s.rotate(s.n.First, 1e-4) }},
@@ -189,37 +189,5 @@ func mergedFirst(n *network.Network) *network.Network {
 	for l := range fold.Second.Bias {
 		fold.Second.Weight.Set(l, 0, fold.Second.Weight.At(l, 0)+fold.Second.Weight.At(l, 1))
 	}
-	return withoutFirst(fold, 1)
-}
-
-// withoutFirst and withoutSecond return n without a unit.
-func withoutFirst(n *network.Network, unit int) *network.Network {
-	m0, m1 := n.Sizes()
-	c := n.Clone()
-	c.First = withoutUnit(c.First, unit)
-	c.Second.Weight = mat.NewDense(m1, m0-1, nil)
-	for l := range m1 {
-		copy(c.Second.Weight.RawRowView(l), slices.Delete(slices.Clone(n.Second.Weight.RawRowView(l)), unit, unit+1))
-	}
-	return c
-}
-
-func withoutSecond(n *network.Network, unit int) *network.Network {
-	c := n.Clone()
-	c.Second = withoutUnit(c.Second, unit)
-	c.Output = slices.Delete(c.Output, unit, unit+1)
-	return c
-}
-
-func withoutUnit(l network.Layer, unit int) network.Layer {
-	rows, columns := l.Weight.Dims()
-	w := mat.NewDense(rows-1, columns, nil)
-	for i, to := 0, 0; i < rows; i++ {
-		if i != unit {
-			w.SetRow(to, l.Weight.RawRowView(i))
-			to++
-		}
-	}
-	l.Weight, l.Bias = w, slices.Delete(slices.Clone(l.Bias), unit, unit+1)
-	return l
+	return fold.WithoutFirst(1)
 }
