@@ -82,7 +82,7 @@ or a file is wrong; 1 anything else.`,
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fault.New(fault.Usage, "%w; see: %s --help", err, command.CommandPath())
 	})
-	root.AddCommand(newIdentify(s), newCompare(s), newPlugins(s), newExtract(s), newBench(s), newVersion(s))
+	root.AddCommand(newIdentify(s), newCompare(s), newPlugins(s), newExtract(s), newBench(s), newExport(s), newImport(s), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, command := range root.Commands() {

@@ -177,15 +177,17 @@ func (t *Tensor) fill(raw []byte, element Element, count int) {
 	}
 }
 
-// narrow decodes float16 (IEEE 754 binary16) and bfloat16 (the upper half of a float32).
+// narrow decodes float16 and bfloat16, which is the upper half of a float32.
 func narrow(bits uint16, element Element) float64 {
 	if element == BFloat16 {
 		return float64(math.Float32frombits(uint32(bits) << 16))
 	}
-	sign, exponent, fraction := 1.0, int(bits>>10&31), float64(bits&1023)
-	if bits>>15 == 1 {
-		sign = -1
-	}
+	return Half(bits)
+}
+
+// Half decodes float16, IEEE 754 binary16.
+func Half(bits uint16) float64 {
+	sign, exponent, fraction := 1-2*float64(bits>>15), int(bits>>10&31), float64(bits&1023)
 	switch exponent {
 	case 0:
 		return sign * math.Ldexp(fraction, -24)
