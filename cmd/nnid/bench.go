@@ -81,6 +81,7 @@ Exit status: 0 done; 3 a cell succeeded less often than the suite requires; 2 th
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no line for every run")
 	f.register(command)
 	complete(command, "rerun", cobra.FixedCompletions(reruns, cobra.ShellCompDirectiveNoFileComp))
+	command.AddCommand(newBenchSolvers(s))
 	return command
 }
 

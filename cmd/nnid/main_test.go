@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binary is the real command, and oddPlugin a third party's plugin, built once: tests run real processes.
-var binary, oddPlugin string
+// binary is the real command; oddPlugin and powersPlugin are third parties' plugins. All are built once: tests run real processes.
+var binary, oddPlugin, powersPlugin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 		if raceEnabled {
 			args = append(args, "-race")
 		}
-		oddPlugin = filepath.Join(folder, "nnid-plugin-odd")
-		for _, args := range [][]string{append(args, "."), {"build", "-o", oddPlugin, "./testdata/plugin"}} {
+		oddPlugin, powersPlugin = filepath.Join(folder, "nnid-plugin-odd"), filepath.Join(folder, "nnid-plugin-powers")
+		for _, args := range [][]string{append(args, "."), {"build", "-o", oddPlugin, "./testdata/plugin"}, {"build", "-o", powersPlugin, "../../plugins/examples/go/nnid-plugin-powers"}} {
 			build := exec.Command("go", args...)
 			build.Stderr = os.Stderr
 			if err := build.Run(); err != nil {
@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NETWORKS", networks)
 			env.Setenv("SERVER", server.URL)
 			env.Setenv("ODD", oddPlugin)
+			env.Setenv("POWERS", powersPlugin)
 			env.Setenv("NNID_PLUGIN_PATH", "")
 			return nil
 		},

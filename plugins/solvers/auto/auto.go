@@ -32,6 +32,9 @@ func Factory() core.SolverFactory {
 
 type solver struct{ acceptance rankone.Acceptance }
 
+// pairs is how often jointdiag tries: where it does not find everything at once, spm is faster than another try.
+const pairs = 1
+
 // affordable is the largest dimension for which the kernel, whose cost grows like m^6, is tried as a last resort.
 const affordable = 40
 
@@ -42,7 +45,7 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 	}
 	collector := rankone.NewCollector(space, problem.Count, s.acceptance)
 	if space.M <= space.D {
-		if err := jointdiag.Search(ctx, space, collector, rankone.Random(problem.Seed, 2), 6, progress); err != nil {
+		if err := jointdiag.Search(ctx, space, collector, rankone.Random(problem.Seed, 2), pairs, progress); err != nil {
 			return nil, err
 		}
 	}

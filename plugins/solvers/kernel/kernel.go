@@ -248,18 +248,21 @@ func nullSpace(ctx context.Context, gram blas64.Symmetric, m int, random *rand.R
 		}
 	}
 	block := mat.NewDense(n, wanted, rankone.Gaussian(random, n*wanted))
-	symmetric := mat.NewSymDense(n, gram.Data)
+	for i := range n { // both triangles: products are faster so
+		for j := range i {
+			gram.Data[i*n+j] = gram.Data[j*n+i]
+		}
+	}
+	symmetric := mat.NewDense(n, n, gram.Data)
 	var values []float64
 	for range 6 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		lapack64.Potrs(triangle, block.RawMatrix())
-		var qr mat.QR
-		qr.Factorize(block)
-		var q mat.Dense
-		qr.QTo(&q)
-		block.Copy(q.Slice(0, n, 0, wanted))
+		if !rankone.Orthonormalize(block) {
+			return nil, nil
+		}
 		var image, small mat.Dense
 		image.Mul(symmetric, block)
 		small.Mul(block.T(), &image)

@@ -202,6 +202,28 @@ func (s *Space) Range() *mat.Dense {
 	return leading
 }
 
+// Orthonormalize replaces the columns by an orthonormal basis of their span: Cholesky QR, thrice for what is lost of
+// orthogonality before (Fukaya et al., SIAM J. Sci. Comput. 42, 2020). It reports false where they are linearly dependent
+// to rounding.
+func Orthonormalize(columns *mat.Dense) bool {
+	raw := columns.RawMatrix()
+	for round := range 3 {
+		gram := mat.NewSymDense(raw.Cols, nil)
+		blas64.Syrk(blas.Trans, 1, raw, 0, gram.RawSymmetric())
+		for i := 0; i < raw.Cols && round == 0; i++ {
+			gram.SetSym(i, i, gram.At(i, i)*(1+1e-15*float64(raw.Cols)))
+		}
+		var cholesky mat.Cholesky
+		if !cholesky.Factorize(gram) {
+			return false
+		}
+		var upper mat.TriDense
+		cholesky.UTo(&upper)
+		blas64.Trsm(blas.Right, blas.NoTrans, 1, upper.RawTriangular(), raw)
+	}
+	return true
+}
+
 // Top returns the unit eigenvector of a symmetric matrix whose eigenvalue has the largest magnitude, and that eigenvalue.
 func Top(symmetric *mat.SymDense) ([]float64, float64) {
 	var eigen mat.EigenSym
