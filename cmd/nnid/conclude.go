@@ -130,6 +130,7 @@ func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *
 			fmt.Fprintf(w, "parameters\t%s\n", text)
 		}
 	}
+	summarisePaper(w, result.Paper)
 	fmt.Fprintf(w, "time\t%.1f s\n", result.Seconds)
 	fmt.Fprintf(w, "files\t%s: %s\n", directory.path, strings.Join(files, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/testdata/networks"
 )
@@ -35,6 +37,7 @@ type identifyFlags struct {
 	seed                   uint64
 	runDir                 string
 	json, quiet            bool
+	paper                  paperFlags
 }
 
 func newIdentify(s *streams) *cobra.Command {
@@ -69,9 +72,10 @@ command line or a file is wrong; 1 anything else.`,
 	flags.StringArrayVar(&f.oracleOptions, "oracle-option", nil, "option of the oracle, K=V; may be repeated")
 	flags.StringVar(&f.activation, "activation", auto, "activation of both hidden layers; auto tries every one there is")
 	flags.StringArrayVar(&f.activationOptions, "activation-option", nil, "option of the activation, K=V; may be repeated")
-	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace")
+	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace (recipe paper: spectral unless given)")
 	flags.StringArrayVar(&f.solverOptions, "solver-option", nil, "option of the solver, K=V; may be repeated")
-	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it; there is one recipe, exact (docs/exact.md)")
+	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it: exact (docs/exact.md) or paper, the published method (docs/paper.md)")
+	f.paper.register(flags)
 	flags.IntVar(&f.m0, "m0", 0, "neurons of the first hidden layer; 0: find out")
 	flags.IntVar(&f.m1, "m1", 0, "neurons of the second hidden layer; 0: find out")
 	flags.IntVar(&f.inputs, "inputs", 0, "inputs of the model; needed only where the oracle does not say")
@@ -86,15 +90,16 @@ command line or a file is wrong; 1 anything else.`,
 	complete(command, "oracle", completeComponents(&f.common, core.KindOracle))
 	complete(command, "activation", completeComponents(&f.common, core.KindActivation, auto+"\tevery activation there is"))
 	complete(command, "solver", completeComponents(&f.common, core.KindSolver))
-	complete(command, "recipe", cobra.FixedCompletions([]string{identify.RecipeExact}, cobra.ShellCompDirectiveNoFileComp))
+	complete(command, "recipe", cobra.FixedCompletions(identify.Recipes, cobra.ShellCompDirectiveNoFileComp))
+	f.paper.complete(command)
 	return command
 }
 
 // check refuses what is wrong whatever the plugins say, before any of them is started.
 func (f *identifyFlags) check() error {
 	switch {
-	case f.recipe != identify.RecipeExact:
-		return fault.New(fault.Usage, "--recipe %s is not known; there is one recipe, %s", f.recipe, identify.RecipeExact)
+	case !slices.Contains(identify.Recipes, f.recipe):
+		return fault.New(fault.Usage, "--recipe %s is not known; there are: %s", f.recipe, strings.Join(identify.Recipes, ", "))
 	case f.m0 < 0 || f.m1 < 0:
 		return fault.New(fault.Usage, "--m0 %d --m1 %d: a layer cannot have fewer than no neurons; 0 means find out", f.m0, f.m1)
 	case f.inputs < 0:
@@ -116,6 +121,13 @@ func (f *identifyFlags) check() error {
 func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err error) {
 	if err := f.check(); err != nil {
 		return err
+	}
+	paperSettings, err := f.paper.settings(f.recipe)
+	if err != nil {
+		return err
+	}
+	if f.recipe == identify.RecipePaper && !flags.Changed("solver") {
+		f.solver = paper.DefaultSolver
 	}
 	oracleOptions, err := parseOptions("oracle-option", f.oracleOptions)
 	if err != nil {
@@ -226,11 +238,12 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	}
 	f.emit(directory, eventLine{Kind: "start", RunDir: directory.path})
 
+	paperSettings.Save = directory.saveStage
 	result, err := runWithGrace(ctx, logger, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: o.candidates, M0: f.m0, M1: f.m1, Domain: f.domain,
 		Solver: o.solver, SolverName: o.solverName,
 	}, identify.Settings{
-		Recipe: f.recipe, Seed: f.seed,
+		Recipe: f.recipe, Seed: f.seed, Paper: paperSettings,
 		Observe: func(e identify.Event) {
 			f.emit(directory, eventLine{Kind: "progress", Event: &e})
 			shown.event(e)

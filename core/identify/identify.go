@@ -8,10 +8,11 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/query"
 )
 
-// RecipeExact is the name of the one recipe there is (docs/exact.md).
+// RecipeExact is the name of the default recipe (docs/exact.md).
 const RecipeExact = "exact"
 
 // Candidate is one activation family that the hidden network may have in both layers.
@@ -35,7 +36,8 @@ type Problem struct {
 type Settings struct {
 	Recipe  string // RecipeExact when empty
 	Seed    uint64
-	Observe func(Event) // called from one goroutine at a time; may be nil
+	Observe func(Event)   // called from one goroutine at a time; may be nil
+	Paper   PaperSettings // of the recipe paper
 }
 
 // Event is a sign of progress.
@@ -66,6 +68,7 @@ type Result struct {
 	Stages      []StageBill          `json:"stages"`
 	Seconds     float64              `json:"seconds"`
 	Seed        uint64               `json:"seed"`
+	Paper       *paper.Result        `json:"paper,omitempty"` // what the recipe paper found, stage by stage
 
 	Network *network.Network `json:"-"` // nil when nothing was found
 }

@@ -23,8 +23,12 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 	if settings.Recipe == "" {
 		settings.Recipe = RecipeExact
 	}
-	if settings.Recipe != RecipeExact {
-		return nil, fault.New(fault.Usage, "there is no recipe %q; there is: %s", settings.Recipe, RecipeExact)
+	switch settings.Recipe {
+	case RecipeExact:
+	case RecipePaper:
+		return runPaper(ctx, problem, settings)
+	default:
+		return nil, fault.New(fault.Usage, "there is no recipe %q; there are: %s", settings.Recipe, strings.Join(Recipes, ", "))
 	}
 	result := &Result{Recipe: settings.Recipe, Solver: problem.SolverName, Seed: settings.Seed}
 	report := &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}

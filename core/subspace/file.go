@@ -18,7 +18,12 @@ func ReadBasis(r io.Reader) (*Subspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(shape) != 3 || shape[1] != shape[2] {
+	return FromArray(shape, data)
+}
+
+// FromArray makes a subspace of an array of shape (m, d, d): m orthonormal symmetric matrices, which is checked, to 1e-6.
+func FromArray(shape []int, data []float64) (*Subspace, error) {
+	if len(shape) != 3 || shape[1] != shape[2] || shape[0] < 1 || shape[1] < 1 {
 		return nil, fault.New(fault.Usage, "a basis is an array of shape (m, d, d), but this one has shape %s", npy.Describe(shape))
 	}
 	m, d := shape[0], shape[1]

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/paper"
+)
+
+// paperFlags are the flags of the recipe paper.
+type paperFlags struct {
+	options         []string
+	from, stopAfter string
+	refine, shallow bool
+}
+
+func (p *paperFlags) register(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&p.options, "recipe-option", nil, "option of the recipe paper, K=V; may be repeated; see docs/paper.md, or give K=help for a list")
+	flags.StringVar(&p.from, "from", "", "recipe paper: go on from this file of an earlier stage, such as subspace.npz")
+	flags.StringVar(&p.stopAfter, "stop-after", "", "recipe paper: stop after this stage: "+strings.Join(paper.Stages, ", "))
+	flags.BoolVar(&p.refine, "refine", false, "recipe paper: polish the network by least squares on all parameters")
+	flags.BoolVar(&p.shallow, "shallow", false, "recipe paper: the network has one hidden layer, of --m0 neurons")
+}
+
+func (p *paperFlags) complete(command *cobra.Command) {
+	complete(command, "stop-after", cobra.FixedCompletions(paper.Stages, cobra.ShellCompDirectiveNoFileComp))
+	complete(command, "from", cobra.FixedCompletions([]string{"npz", "npy"}, cobra.ShellCompDirectiveFilterFileExt))
+	var names []string
+	for _, o := range paper.Declared.Options {
+		names = append(names, o.Name+"=\t"+o.Usage)
+	}
+	complete(command, "recipe-option", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+}
+
+// settings checks the flags and reads the file to go on from.
+func (p *paperFlags) settings(recipe string) (s identify.PaperSettings, err error) {
+	if recipe != identify.RecipePaper {
+		for name, given := range map[string]bool{"recipe-option": len(p.options) > 0, "from": p.from != "", "stop-after": p.stopAfter != "", "refine": p.refine, "shallow": p.shallow} {
+			if given {
+				return s, fault.New(fault.Usage, "--%s belongs to the recipe paper: give --recipe paper too", name)
+			}
+		}
+		return s, nil
+	}
+	if s.Options, err = parseOptions("recipe-option", p.options); err != nil {
+		return s, err
+	}
+	if _, asked := s.Options["help"]; asked || anyHelp(s.Options) {
+		return s, fault.New(fault.Usage, "the recipe paper has these options:\n%s", optionList())
+	}
+	if _, err = paper.Parse(s.Options); err != nil {
+		return s, err
+	}
+	if p.stopAfter != "" {
+		if err := paper.CheckStage(p.stopAfter); err != nil {
+			return s, fault.New(fault.Usage, "--stop-after: %w", err)
+		}
+	}
+	if p.from != "" {
+		if s.From, err = paper.ReadFile(p.from); err != nil {
+			return s, fault.New(fault.KindOf(err), "--from: %w", err)
+		}
+	}
+	s.StopAfter, s.Refine, s.Shallow = p.stopAfter, p.refine, p.shallow
+	return s, nil
+}
+
+func anyHelp(options core.Options) bool {
+	for _, v := range options {
+		if v == "help" {
+			return true
+		}
+	}
+	return false
+}
+
+func optionList() string {
+	var text strings.Builder
+	for _, o := range paper.Declared.Options {
+		fmt.Fprintf(&text, "  %-20s %s (default %s)\n", o.Name, o.Usage, o.Default)
+	}
+	return strings.TrimRight(text.String(), "\n")
+}
+
+// saveStage writes what a stage of the recipe paper has found, for NumPy and for --from.
+func (d *runDirectory) saveStage(stage string, state *paper.State) error {
+	name := paper.StageFile(stage)
+	if name == "" {
+		return nil
+	}
+	if stage == paper.StageReduce && state.Reduction == nil {
+		return nil
+	}
+	var content bytes.Buffer
+	if err := state.Write(&content); err != nil {
+		return err
+	}
+	return d.write(name, content.Bytes())
+}
+
+// summarisePaper prints the conditions beside their bounds.
+func summarisePaper(w io.Writer, r *paper.Result) {
+	if r == nil {
+		return
+	}
+	fmt.Fprintf(w, "stage\t%s\n", r.Stage)
+	if r.Candidates == nil {
+		return
+	}
+	if r.Extracted != nil {
+		accepted := 0
+		for _, v := range r.Extracted {
+			if v.Accepted {
+				accepted++
+			}
+		}
+		fmt.Fprintf(w, "extracted\t%d candidates, %d accepted by the conditions; the joint fit replaced them\n", len(r.Extracted), accepted)
+	}
+	fmt.Fprintf(w, "candidates\t%d, %d accepted\n", len(r.Candidates), len(r.Accepted))
+	for _, c := range r.Set {
+		fmt.Fprintf(w, "condition\t%s\n", c)
+	}
+	for _, line := range paper.Worst(r.Candidates) {
+		fmt.Fprintf(w, "condition\t%s\n", line)
+	}
+}

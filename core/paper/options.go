@@ -1,0 +1,174 @@
+package paper
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+)
+
+// Name is the recipe's name.
+const Name = "paper"
+
+// DefaultSolver is the paper's own program.
+const DefaultSolver = "spectral"
+
+// Declared are the recipe's options; the defaults are the paper's where it makes a choice.
+var Declared = core.Component{
+	Name:      Name,
+	Summary:   "the published method, stage by stage",
+	Reference: "Fornasier, Klock, Rauchensteiner, arXiv 1907.00485",
+	Options: []core.Option{
+		{Name: "reduce", Usage: "dimension reduction from: auto (gradients where m0 < d is given), gradients, hessians, none", Default: "auto"},
+		{Name: "reduce-points", Usage: "points whose gradients or Hessians span the reduced space; 0 is twice the dimension wanted, and 10", Default: "0"},
+		{Name: "reduce-radius", Usage: "standard deviation of each coordinate of those points", Default: "1"},
+		{Name: "sampling", Usage: "distribution of the points: sphere, ball (uniform) or gaussian (of standard deviation radius/sqrt(d))", Default: "sphere"},
+		{Name: "radius", Usage: "radius of the points; 0 is the paper's 1/sqrt(d)", Default: "0"},
+		{Name: "hessians", Usage: "number of Hessians N; 0 is 20 (m0+m1); bound takes the least N for which the matrix Chernoff bound holds with probability 0.95", Default: "0"},
+		{Name: "stencil", Usage: "forward (the paper's, d(d+3)/2+1 points), central (d^2+d+1 points) or cross (2d^2+1 points)", Default: "forward"},
+		{Name: "step", Usage: "step of the differences; 0 balances truncation against the noise of the answers", Default: "0"},
+		{Name: "dimension", Usage: "dimension of the subspace; 0 is m0+m1 where both are given, else where the singular gap is largest", Default: "0"},
+		{Name: "rounds", Usage: "calls of the solver, each with another seed, whose vectors are pooled", Default: "1"},
+		{Name: "joint", Usage: "ours: fit all rank-ones to the samples jointly. auto: where the conditions accept fewer than m0+m1; always; never (the paper alone)", Default: "auto"},
+		{Name: "joint-starts", Usage: "most starts of the joint fit", Default: "6"},
+		{Name: "rank-one-bound", Usage: "condition: least spectral norm lambda_1 of a unit matrix that counts as near rank one", Default: "0.95"},
+		{Name: "stability-bound", Usage: "condition: largest error bound of a vector, error over strictness", Default: "0.5"},
+		{Name: "alignment-bound", Usage: "condition: least |cos| of a vector and the gradient of its coefficient; 0 for activations whose third derivative vanishes at 0", Default: "0.9"},
+		{Name: "attribution", Usage: "saturation (the paper's: gradients along t w), drift (ours: from base point to base point a_i stay, v_l move) or both (compares them and follows drift)", Default: "both"},
+		{Name: "saturation-reach", Usage: "saturation: largest t", Default: "10"},
+		{Name: "drift-radius", Usage: "drift: radius of the base points; 0 is sqrt(d)/2", Default: "0"},
+		{Name: "saturation-points", Usage: "saturation: values of t on either side of 0", Default: "10"},
+		{Name: "drift-points", Usage: "drift: base points; 0 is 2d", Default: "0"},
+		{Name: "class", Usage: "paper (|a_i| = |b_l| = c_l = 1, c0 = 0) or general (norms and output weights are found too)", Default: "paper"},
+		{Name: "descent", Usage: "for the shifts and G0: gradient (the paper's) or lm (Levenberg-Marquardt)", Default: "gradient"},
+		{Name: "descent-points", Usage: "queries for it; 0 is 10 an unknown", Default: "0"},
+		{Name: "descent-iterations", Usage: "most iterations", Default: "1000"},
+		{Name: "uniform-points", Usage: "fresh points on which the final network's error is measured", Default: "500"},
+		{Name: "uniform-radius", Usage: "they are uniform in the ball of this radius; 0 is sqrt(d)", Default: "0"},
+	},
+}
+
+// Options are the recipe's choices, as Declared.
+type Options struct {
+	Reduce                     string
+	ReducePoints               int
+	ReduceRadius               float64
+	Sampling                   string
+	Radius                     float64
+	Hessians                   int
+	Bound                      bool // choose Hessians by the sample-complexity bound
+	Stencil                    string
+	Step                       float64
+	Dimension                  int
+	Rounds                     int
+	Joint                      string
+	JointStarts                int
+	RankOneBound, StabilityMax float64
+	AlignMin                   float64
+	Attribution                string
+	SaturationReach            float64
+	SaturationPoints           int
+	DriftRadius                float64
+	DriftPoints                int
+	Class, Descent             string
+	DescentPoints              int
+	DescentIterations          int
+	UniformPoints              int
+	UniformRadius              float64
+}
+
+// Words that options take.
+const (
+	wordAuto      = "auto"
+	wordNone      = "none"
+	wordGradients = "gradients"
+	wordHessians  = "hessians"
+	wordSphere    = "sphere"
+	wordBall      = "ball"
+	wordGaussian  = "gaussian"
+	wordForward   = "forward"
+	wordCentral   = "central"
+	wordCross     = "cross"
+	wordAlways    = "always"
+	wordNever     = "never"
+	wordGeneral   = "general"
+	wordGradient  = "gradient"
+	wordLM        = "lm"
+	wordBound     = "bound"
+)
+
+// Attributions.
+const (
+	AttributeSaturation = "saturation"
+	AttributeDrift      = "drift"
+	AttributeBoth       = "both"
+)
+
+// Parse reads given options; what is not given has its default. The error is a [fault.Usage] that names the option.
+func Parse(given core.Options) (Options, error) {
+	values, err := Declared.Resolve("recipe", given)
+	if err != nil {
+		return Options{}, err
+	}
+	var o Options
+	fail := func(e error) {
+		if err == nil {
+			err = e
+		}
+	}
+	word := func(name string, words ...string) string {
+		if !slices.Contains(words, values[name]) {
+			fail(fault.New(fault.Usage, "option %s=%q must be one of %s", name, values[name], strings.Join(words, ", ")))
+		}
+		return values[name]
+	}
+	number := func(name string, low, high float64) float64 {
+		v, e := values.Float(name, low, high)
+		fail(e)
+		return v
+	}
+	whole := func(name string, least int) int {
+		v, e := values.Int(name, least)
+		fail(e)
+		if v > 1e7 {
+			fail(fault.New(fault.Usage, "option %s=%d is more than 10 million", name, v))
+		}
+		return v
+	}
+	o.Reduce = word("reduce", wordAuto, wordGradients, wordHessians, wordNone)
+	o.ReducePoints = whole("reduce-points", 0)
+	o.ReduceRadius = number("reduce-radius", 1e-12, 1e12)
+	o.Sampling = word("sampling", wordSphere, wordBall, wordGaussian)
+	o.Radius = number("radius", 0, 1e12)
+	if values["hessians"] == wordBound {
+		o.Bound = true
+	} else if n, e := strconv.Atoi(values["hessians"]); e != nil || n < 0 || n > 1e6 {
+		fail(fault.New(fault.Usage, "option hessians=%q must be a whole number up to a million, or %s", values["hessians"], wordBound))
+	} else {
+		o.Hessians = n
+	}
+	o.Stencil = word("stencil", wordForward, wordCentral, wordCross)
+	o.Step = number("step", 0, 1e6)
+	o.Dimension = whole("dimension", 0)
+	o.Rounds = whole("rounds", 1)
+	o.Joint = word("joint", wordAuto, wordAlways, wordNever)
+	o.JointStarts = whole("joint-starts", 1)
+	o.RankOneBound = number("rank-one-bound", 0, 1)
+	o.StabilityMax = number("stability-bound", 0, math.MaxFloat64)
+	o.AlignMin = number("alignment-bound", 0, 1)
+	o.Attribution = word("attribution", AttributeBoth, AttributeSaturation, AttributeDrift)
+	o.SaturationReach = number("saturation-reach", 1e-12, 1e12)
+	o.SaturationPoints = whole("saturation-points", 1)
+	o.DriftRadius = number("drift-radius", 0, 1e12)
+	o.DriftPoints = whole("drift-points", 0)
+	o.Class = word("class", Name, wordGeneral)
+	o.Descent = word("descent", wordGradient, wordLM)
+	o.DescentPoints = whole("descent-points", 0)
+	o.DescentIterations = whole("descent-iterations", 1)
+	o.UniformPoints = whole("uniform-points", 2)
+	o.UniformRadius = number("uniform-radius", 0, 1e12)
+	return o, err
+}

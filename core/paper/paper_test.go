@@ -1,0 +1,510 @@
+package paper
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/npy"
+	"github.com/nnid/nnid/core/refine"
+	"github.com/nnid/nnid/core/subspace"
+	"github.com/nnid/nnid/core/teachers"
+)
+
+// Every stencil is exact on quadratic functions, those of second order on cubic ones; no point is asked twice, and the
+// count is the documented one.
+func TestStencils(t *testing.T) {
+	const r = 5
+	rng := random(1)
+	q := mat.NewSymDense(r, nil)
+	third := make([]float64, r)
+	for i := range r {
+		third[i] = rng.NormFloat64()
+		for j := i; j < r; j++ {
+			q.SetSym(i, j, rng.NormFloat64())
+		}
+	}
+	x := []float64{0.3, -0.2, 0.5, 0.1, -0.4}
+	for kind, count := range map[string]int{wordForward: 21, wordCentral: 31, wordCross: 51} {
+		for _, cubic := range []bool{false, true} {
+			f := func(p *mat.Dense) []float64 {
+				n, _ := p.Dims()
+				y := make([]float64, n)
+				for k := range n {
+					v := mat.NewVecDense(r, p.RawRowView(k))
+					y[k] = 0.5*mat.Inner(v, q, v) + 1
+					if cubic {
+						y[k] += math.Pow(floats.Dot(third, p.RawRowView(k)), 3) / 6
+					}
+				}
+				return y
+			}
+			a := &asker{f: f}
+			list, err := hessians(t.Context(), a, nil, mat.NewDense(1, r, x), kind, 1e-2, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(a.asked) != count || stencilPoints(kind, r) != count {
+				t.Errorf("%s asks %d points and says %d; wanted %d", kind, len(a.asked), stencilPoints(kind, r), count)
+			}
+			for i := range a.asked {
+				for j := range i {
+					if floats.EqualApprox(a.asked[i], a.asked[j], 1e-12) {
+						t.Errorf("%s asks the point %v twice", kind, a.asked[i])
+					}
+				}
+			}
+			worst := 0.0
+			for i := range r {
+				for j := i; j < r; j++ {
+					want := q.At(i, j)
+					if cubic {
+						want += third[i] * third[j] * floats.Dot(third, x)
+					}
+					worst = math.Max(worst, math.Abs(list[0].At(i, j)-want))
+				}
+			}
+			switch exact := !cubic || kind != wordForward; {
+			case exact && worst > 1e-9:
+				t.Errorf("%s (cubic: %v) is off by %.1e", kind, cubic, worst)
+			case !exact && (worst < 1e-4 || worst > 0.2): // first order in the step of 1e-2
+				t.Errorf("%s on a cubic function is off by %.1e", kind, worst)
+			}
+		}
+	}
+}
+
+func span(t *testing.T, vectors *mat.Dense) *subspace.Subspace {
+	t.Helper()
+	s, err := subspace.FromRankOne(vectors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func condition(t *testing.T, v Verified, name string) Condition {
+	t.Helper()
+	for _, c := range v.Conditions {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("there is no condition %q among %v", name, v.Conditions)
+	return Condition{}
+}
+
+// Each condition on a case where it holds and one where it does not.
+func TestConditions(t *testing.T) {
+	o := parse(t, nil)
+	w := directions(2, 8, 10)
+	s := span(t, w)
+	all, err := verify(s, w, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for j, v := range all {
+		if !v.Accepted || v.Error > 1e-6 {
+			t.Errorf("vector %d of an exact subspace is not accepted: %v", j, v.Conditions)
+		}
+	}
+	single := func(s *subspace.Subspace, x []float64, bars []float64) Verified {
+		t.Helper()
+		m := mat.NewDense(len(x), 1, nil)
+		floats.Scale(1/floats.Norm(x, 2), x)
+		m.SetCol(0, x)
+		v, err := verify(s, m, bars, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v[0]
+	}
+	// A vector that has nothing to do with the subspace.
+	stranger := single(s, mat.Col(nil, 0, directions(77, 8, 1)), nil)
+	for _, name := range []string{CondRankOne, CondStationary} {
+		if c := condition(t, stranger, name); c.Holds {
+			t.Errorf("a random vector: %s", c)
+		}
+	}
+	if stranger.Accepted {
+		t.Error("a random vector is accepted")
+	}
+	// The mean of two orthogonal vectors in their span: lambda_1 = lambda_2.
+	e := mat.NewDense(4, 2, []float64{1, 0, 0, 1, 0, 0, 0, 0})
+	if c := condition(t, single(span(t, e), []float64{1, 1, 0, 0}, nil), CondGap); c.Holds {
+		t.Errorf("two equal eigenvalues: %s", c)
+	}
+	// A curve of rank-ones (x a + y b)^2: every one is stationary, none is a strict maximum.
+	curve := mat.NewDense(4, 3, []float64{1, 0, math.Sqrt(0.5), 0, 1, math.Sqrt(0.5), 0, 0, 0, 0, 0, 0})
+	flat := single(span(t, curve), []float64{1, 0.3, 0, 0}, nil)
+	if c := condition(t, flat, CondStrict); c.Value < 0.999 {
+		t.Errorf("on a curve of rank-ones: %s", c)
+	}
+	if c := condition(t, flat, CondStationary); !c.Holds {
+		t.Errorf("on a curve of rank-ones: %s", c)
+	}
+	if c := condition(t, all[0], CondStrict); !(c.Value < 0.95) {
+		t.Errorf("at an isolated rank-one: %s", c)
+	}
+	// An error bar beyond the bound.
+	if v := single(s, mat.Col(nil, 3, w), []float64{0.9}); v.Accepted || condition(t, v, CondStable).Holds {
+		t.Errorf("an error bar of 0.9: %v", v.Conditions)
+	}
+	if v := single(s, mat.Col(nil, 3, w), []float64{1e-3}); !v.Accepted {
+		t.Errorf("an error bar of 1e-3: %v", v.Conditions)
+	}
+	// A subspace that is off: the local maximum near w_0 has moved, and the residual says so.
+	off := mat.DenseCopyOf(w)
+	off.SetCol(0, mat.Col(nil, 0, directions(5, 8, 1)))
+	if v := single(span(t, off), mat.Col(nil, 0, w), nil); v.Accepted {
+		t.Errorf("a vector that is missing in the subspace is accepted: %v", v.Conditions)
+	}
+
+	set := func(vectors *mat.Dense, wanted int) map[string]Condition {
+		t.Helper()
+		list, err := verifySet(s, vectors, wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := map[string]Condition{}
+		for _, c := range list {
+			named[c.Name] = c
+		}
+		return named
+	}
+	good := set(w, 10)
+	if !good[CondSetCount].Holds || !good[CondSetRiesz].Holds || good[CondSetAngle].Value > 1e-6 {
+		t.Errorf("an exact set: %v", good)
+	}
+	if c := set(mat.DenseCopyOf(w.Slice(0, 8, 0, 9)), 10)[CondSetCount]; c.Holds {
+		t.Errorf("one vector too few: %s", c)
+	}
+	twins := mat.DenseCopyOf(w)
+	close := mat.Col(nil, 0, w)
+	close[0] += 1e-2
+	floats.Scale(1/floats.Norm(close, 2), close)
+	twins.SetCol(9, close)
+	if c := set(twins, 10)[CondSetRiesz]; c.Holds {
+		t.Errorf("two vectors at an angle of 1e-2: %s", c)
+	}
+	if c := set(off, 10)[CondSetAngle]; c.Value < 0.1 {
+		t.Errorf("a set that is not the subspace's: %s", c)
+	}
+	basis := mat.NewDense(8, 8, nil)
+	for i := range 8 {
+		basis.Set(i, i, 1)
+	}
+	if c := set(basis, 8)[CondSetFrame]; math.Abs(c.Value) > 1e-12 || !c.Holds {
+		t.Errorf("orthonormal vectors: %s", c)
+	}
+}
+
+// The symmetry of the third derivative tells true vectors from one that only makes up for what is left over.
+func TestAlignment(t *testing.T) {
+	const d, m, n = 8, 10, 200
+	w := directions(3, d, m)
+	points := draw(random(4), wordSphere, n, d, 0.3)
+	var list []*mat.SymDense
+	for k := range n {
+		h := mat.NewSymDense(d, nil)
+		for j := range m {
+			v := mat.NewVecDense(d, mat.Col(nil, j, w))
+			h.SymRankOne(h, 0.1+floats.Dot(v.RawVector().Data, points.RawRowView(k)), v)
+		}
+		list = append(list, h)
+	}
+	for j, c := range alignment(points, list, w) {
+		if c < 0.9999 {
+			t.Errorf("vector %d: %.4f", j, c)
+		}
+	}
+	false_ := mat.DenseCopyOf(w)
+	false_.SetCol(2, mat.Col(nil, 0, directions(9, d, 1)))
+	if c := alignment(points, list, false_)[2]; c > 0.9 {
+		t.Errorf("a false vector: %.4f", c)
+	}
+	if alignment(nil, nil, w) != nil {
+		t.Error("there is an alignment without Hessians")
+	}
+}
+
+func problem(a *asker, d, m0, m1 int, g core.Function, name string, s core.Solver) Problem {
+	return Problem{Oracle: a, Inputs: d, Candidates: []Candidate{{name, g}}, M0: m0, M1: m1, Solver: s, SolverName: "spectral"}
+}
+
+// The whole method on a small network: what the solver finds is completed by the joint fit, attributed and assembled.
+func TestNetwork(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 12, M0: 10, M1: 3}, 0.05, "tanh", 1).Network
+	a := hide(n, g)
+	result, err := Run(t.Context(), problem(a, 12, 10, 3, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, nil), Seed: 1, Refine: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.State.Reduction == nil {
+		t.Error("12 inputs were not reduced to 10")
+	} else if _, r := result.State.Reduction.Dims(); r != 10 {
+		t.Errorf("12 inputs were reduced to %d", r)
+	}
+	wa, wv := weights(n, g)
+	lift := func(m *mat.Dense) [][]float64 {
+		var out mat.Dense
+		out.Mul(result.State.Reduction, m)
+		return split(&out)
+	}
+	if k := recalled(wa, lift(result.State.First), 0.1); k < 8 {
+		t.Errorf("%d of 10 first-layer vectors are found and attributed", k)
+	}
+	if k := recalled(wv, lift(result.State.Second), 0.1); k < 3 {
+		t.Errorf("%d of 3 entangled vectors are found and attributed", k)
+	}
+	comparison, err := network.Compare(n, result.Network, g.Facts(), g.Facts())
+	if err != nil || comparison.MaxError > 1e-9 {
+		t.Errorf("after --refine the parameters are off: %+v (%v)", comparison, err)
+	}
+	if result.Uniform.Relative > 1e-9 {
+		t.Errorf("the uniform error is %+v", result.Uniform)
+	}
+}
+
+// Without drift (a sum of ridge functions, as if the v_l were frozen) the paper's program alone finds everything, the
+// gap says how much there is, and both are so also without sizes.
+func TestFrozen(t *testing.T) {
+	g := function(t, "tanh")
+	w := directions(6, 8, 10)
+	f := func(x *mat.Dense) []float64 {
+		var u mat.Dense
+		u.Mul(x, w)
+		rows, m := u.Dims()
+		y := make([]float64, rows)
+		for k := range rows {
+			row := u.RawRowView(k)
+			for j := range m {
+				row[j] += 0.3 * math.Cos(float64(7*j))
+			}
+			g.Apply(0, row, row)
+			y[k] = floats.Sum(row)
+		}
+		return y
+	}
+	for _, sizes := range [][2]int{{8, 2}, {0, 0}} {
+		result, err := Run(t.Context(), problem(&asker{f: f}, 8, sizes[0], sizes[1], g, "tanh", solver(t, "spectral")), Settings{
+			Options: parse(t, core.Options{"joint": "never", "radius": "1", "stencil": "central", "hessians": "150"}), Seed: 2, StopAfter: StageVerify,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := result.State.Subspace.Dimension(); m != 10 || result.State.Subspace.Gap() < 1e3 {
+			t.Errorf("sizes %v: dimension %d, gap %.1e", sizes, m, result.State.Subspace.Gap())
+		}
+		if k := recalled(split(w), split(result.State.Vectors), 1e-3); k != 10 || len(result.Accepted) != 10 {
+			t.Errorf("sizes %v: %d of 10 found, %d accepted", sizes, k, len(result.Accepted))
+		}
+	}
+}
+
+// A run cut after a stage and entered again there ends as the run in one piece does, and stages ask exactly what the
+// formulas say.
+func TestStages(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 6, M0: 6, M1: 2}, 0.05, "tanh", 3).Network
+	s := solver(t, "spectral")
+	o := parse(t, core.Options{"hessians": "60", "stencil": "central", "step": "1e-3"})
+	whole := hide(n, g)
+	files := map[string][]byte{}
+	one, err := Run(t.Context(), problem(whole, 6, 6, 2, g, "tanh", s), Settings{Options: o, Seed: 5, Save: func(stage string, state *State) error {
+		var b bytes.Buffer
+		if err := state.Write(&b); err != nil {
+			return err
+		}
+		files[stage] = b.Bytes()
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stage := range []string{StageSample, StageVerify, StageAttribute} {
+		state, err := Read(files[stage])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.done() != stage {
+			t.Errorf("the file after %s counts as one after %q", stage, state.done())
+		}
+		two, err := Run(t.Context(), problem(hide(n, g), 6, 6, 2, g, "tanh", s), Settings{Options: o, Seed: 5, From: state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(two.Uniform.Max-one.Uniform.Max) > 1e-6*(1+one.Uniform.Max) {
+			t.Errorf("entered after %s the uniform error is %g instead of %g", stage, two.Uniform.Max, one.Uniform.Max)
+		}
+	}
+	counted := hide(n, g)
+	if _, err := Run(t.Context(), problem(counted, 6, 6, 2, g, "tanh", s), Settings{Options: o, Seed: 5, StopAfter: StageSample}); err != nil {
+		t.Fatal(err)
+	}
+	noise := 3*9 + 1
+	if most := 60*stencilPoints(wordCentral, 6) + noise; len(counted.asked) > most || len(counted.asked) < 60*stencilPoints(wordCentral, 6) {
+		t.Errorf("60 Hessians took %d queries", len(counted.asked))
+	}
+}
+
+// The derivative by the unknowns is that of the network they stand for.
+func TestPull(t *testing.T) {
+	g := function(t, "sigmoid")
+	rng := random(8)
+	a := directions(10, 5, 4)
+	p := directions(11, 4, 3)
+	m := &model{g: g, name: "sigmoid", a: a, p: p, scaled: true, output: true, signs: []float64{1, -1, 1}}
+	_, _, size := m.sizes()
+	q := make([]float64, size)
+	for k := range q {
+		q[k] = 0.4 * rng.NormFloat64()
+	}
+	data := refine.Data{X: draw(rng, wordGaussian, 60, 5, 2), Y: make([]float64, 60)}
+	_, gradient, _ := m.fit(q, data, false)
+	_, same, _ := m.fit(q, data, true)
+	for k := range q {
+		const h = 1e-6
+		up, down := slices.Clone(q), slices.Clone(q)
+		up[k] += h
+		down[k] -= h
+		want := (m.loss(up, data) - m.loss(down, data)) / (2 * h)
+		if math.Abs(gradient[k]-want) > 1e-7 || math.Abs(same[k]-want) > 1e-7 {
+			t.Errorf("unknown %d: %g and %g instead of %g", k, gradient[k], same[k], want)
+		}
+	}
+}
+
+func TestParting(t *testing.T) {
+	for _, c := range []struct {
+		evidence []float64
+		m0, m1   int
+		want     int
+	}{
+		{[]float64{5, 4, 3, 2, 1}, 3, 2, 2},      // all found: the sizes decide
+		{[]float64{9, 8, 0.1, 0.05}, 3, 2, 2},    // one a_i is missing
+		{[]float64{9, 0.2, 0.1, 0.05}, 3, 2, 1},  // one v_l is missing
+		{[]float64{9, 8, 7, 0.1, 0.05}, 0, 0, 3}, // nothing known
+		{nil, 3, 2, 0},
+	} {
+		if got := parting(c.evidence, c.m0, c.m1); got != c.want {
+			t.Errorf("parting(%v, %d, %d) = %d; wanted %d", c.evidence, c.m0, c.m1, got, c.want)
+		}
+	}
+}
+
+// More units than inputs, one hidden layer, biases: the successors' setting.
+func TestShallow(t *testing.T) {
+	g := function(t, "tanh")
+	truth := &Shallow{}
+	w := directions(12, 6, 9)
+	for j := range 9 {
+		truth.Weight = append(truth.Weight, mat.Col(nil, j, w))
+		truth.Bias = append(truth.Bias, 0.3*math.Cos(float64(3*j)))
+		truth.Output = append(truth.Output, float64(1-2*(j%2)))
+	}
+	p := problem(&asker{f: func(x *mat.Dense) []float64 { return truth.Evaluate(g, x) }}, 6, 9, 0, g, "tanh", solver(t, "spm"))
+	p.Shallow = true
+	result, err := Run(t.Context(), p, Settings{Options: parse(t, core.Options{"radius": "1", "stencil": "central"}), Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := recalled(split(w), split(result.State.First), 1e-3); k != 9 {
+		t.Errorf("%d of 9 weights found", k)
+	}
+	if result.Uniform.Relative > 1e-4 {
+		t.Errorf("uniform error %+v", result.Uniform)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for option, text := range map[string]string{
+		"stencil=backward": "forward, central, cross", "hessians=many": "whole number", "radius=-1": "radius", "joint=maybe": "auto, always, never", "speed=9": "no option",
+	} {
+		k, v, _ := strings.Cut(option, "=")
+		if _, err := Parse(core.Options{k: v}); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s gives %v", option, err)
+		}
+	}
+}
+
+// The bound is followed where it asks for little: rank-ones that the samples show equally.
+func TestChernoff(t *testing.T) {
+	var pilot []*mat.SymDense
+	rng := random(13)
+	for range 40 {
+		h := mat.NewSymDense(2, nil)
+		h.SetSym(0, 0, rng.NormFloat64())
+		h.SetSym(1, 1, rng.NormFloat64())
+		pilot = append(pilot, h)
+	}
+	need, err := chernoff(pilot, 2)
+	if err != nil || need < 8*2*math.Log(40) || need > 2000 {
+		t.Errorf("the bound is %g (%v)", need, err)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 6, M0: 6, M1: 2}, 0.05, "tanh", 3).Network
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Run(ctx, problem(hide(n, g), 6, 6, 2, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, nil), Seed: 5, Save: func(string, *State) error { cancel(); return nil }, From: &State{Subspace: span(t, directions(1, 6, 8))}})
+	if err == nil {
+		t.Error("a cancelled run ends without an error")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	var b bytes.Buffer
+	s := &State{Vectors: directions(1, 3, 2), Verified: true, Accepted: []int{1}, Bars: []float64{1, 2}, Joint: true}
+	if err := s.Write(&b); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte("PK"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		s, err := Read(content)
+		if err == nil && s.done() == "" {
+			t.Error("a state without anything is accepted")
+		}
+		if err != nil && !fault.Is(err, fault.Usage) {
+			t.Errorf("not a usage fault: %v", err)
+		}
+	})
+}
+
+func TestReadRefuses(t *testing.T) {
+	write := func(arrays map[string]npy.Array) []byte {
+		var b bytes.Buffer
+		var members []npy.Member
+		for name, a := range arrays {
+			members = append(members, npy.Member{Name: name, Array: &a})
+		}
+		if err := npy.WriteArchive(&b, members); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for text, arrays := range map[string]map[string]npy.Array{
+		"knows":           {"weights": {Shape: []int{1}, Data: []float64{1}}},
+		"unit vectors":    {"vectors": {Shape: []int{2, 1}, Data: []float64{1, 1}}},
+		"not orthonormal": {"reduction": {Shape: []int{2, 1}, Data: []float64{1, 1}}},
+		"has shape":       {"vectors": {Shape: []int{2}, Data: []float64{1, 0}}},
+		"go on from":      {"spectrum": {Shape: []int{1}, Data: []float64{1}}},
+		"descending":      {"basis": {Shape: []int{1, 1, 1}, Data: []float64{1}}, "spectrum": {Shape: []int{2}, Data: []float64{1, 2}}},
+	} {
+		if _, err := Read(write(arrays)); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v gives %v; wanted %q", arrays, err, text)
+		}
+	}
+}
