@@ -50,7 +50,16 @@ var modelNames = []string{"good", "float32", "secret", "flaky", "slow", "stuck",
 
 func startModelServer(t *testing.T) *modelServer {
 	t.Helper()
-	net, err := network.ReadFile("../../testdata/networks/diabetes-tanh-8-4.json")
+	s := newModelServer(t, "../../testdata/networks/diabetes-tanh-8-4.json")
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// newModelServer is one that does not listen yet.
+func newModelServer(t *testing.T, file string) *modelServer {
+	t.Helper()
+	net, err := network.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +76,11 @@ func startModelServer(t *testing.T) *modelServer {
 			t.Fatal(err)
 		}
 	}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
 	return s
 }
+
+// rowName stands for the exact row.
+func rowName(row []float64) string { return fmt.Sprint(row) }
 
 // rows returns how many rows the model answered since the last call.
 func (s *modelServer) rows(model string) int64 {
@@ -183,7 +193,7 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.seen[model] = map[string]int{}
 	}
 	for i := range rows {
-		s.seen[model][fmt.Sprint(x.RawRowView(i))]++
+		s.seen[model][rowName(x.RawRowView(i))]++
 	}
 	s.mu.Unlock()
 	texts := make([]string, 0, rows)
