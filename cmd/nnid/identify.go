@@ -18,6 +18,7 @@ import (
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/paper"
+	"github.com/nnid/nnid/core/probe"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/testdata/networks"
 )
@@ -254,14 +255,17 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 		result = &identify.Result{Recipe: f.recipe, Solver: o.solverName, Seed: f.seed, M0: f.m0, M1: f.m1, Activation: f.activation}
 	}
 	if result != nil {
-		// What was paid for, even where the pipeline went another way this time and left some of it unused.
-		result.Queries = max(result.Queries, session.Answered())
 		if err != nil && result.Reason == "" {
 			result.Reason = err.Error()
 		}
 		if err != nil {
 			result.Identified = false
 		}
+		if err == nil {
+			err = f.doubt(ctx, session, &o, identity, result)
+		}
+		// What was paid for, even where the pipeline went another way this time and left some of it unused.
+		result.Queries = max(result.Queries, session.Answered())
 		result.Seconds = time.Since(started).Seconds()
 		failed := err != nil && !fault.Is(err, fault.Budget) // then the error says all there is to say
 		if writeErr := f.conclude(ctx, h, directory, record, result, !failed); writeErr != nil {
@@ -291,6 +295,45 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 		return errNotIdentified
 	}
 	return nil
+}
+
+// doubt takes back a claim about all x where f is another function far out, as it is behind a backend that clips its inputs;
+// and it adds to the reason of a run that failed what is wrong with the oracle's answers, where that can be found.
+func (f *identifyFlags) doubt(ctx context.Context, session *query.Session, o *opened, identity query.Identity, result *identify.Result) error {
+	bill := identify.StageBill{Stage: "doubts", Queries: -session.Queries()}
+	started := time.Now()
+	var err error
+	if result.Identified && f.domain == 0 {
+		err = f.doubtClaim(ctx, session, o, result)
+	}
+	if err == nil && !result.Identified {
+		findings, err := probe.Answers(ctx, session, probe.Settings{Inputs: identity.Inputs, Domain: f.domain, Seed: f.seed})
+		if err != nil && ctx.Err() == nil {
+			findings = append(findings, "and when it was asked some points more to find out why: "+err.Error())
+		}
+		result.Reason = strings.Join(append([]string{result.Reason}, findings...), "; ")
+	}
+	bill.Queries += session.Queries()
+	bill.Time = time.Since(started)
+	if bill.Queries > 0 {
+		result.Stages = append(result.Stages, bill)
+	}
+	return err
+}
+
+func (f *identifyFlags) doubtClaim(ctx context.Context, session *query.Session, o *opened, result *identify.Result) error {
+	k := slices.IndexFunc(o.candidates, func(c identify.Candidate) bool { return c.Name == result.Activation })
+	if k < 0 || result.Network == nil || result.Certificate == nil {
+		return nil
+	}
+	text, err := probe.Beyond(ctx, session, probe.Found{
+		Network: result.Network, G: o.candidates[k].Function, H: o.candidates[k].Function,
+		MaxError: result.Validation.MaxError, ErrorBar: result.Certificate.ErrorBar, DType: o.info.DType,
+	}, f.seed)
+	if text != "" {
+		result.Identified, result.Reason = false, text
+	}
+	return err
 }
 
 // grace is how long a run may take to notice that it was interrupted. Whoever pressed Ctrl-C wants the prompt back, and

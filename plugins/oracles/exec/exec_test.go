@@ -218,8 +218,8 @@ func TestBrokenPrograms(t *testing.T) {
 	for name, want := range map[string]string{
 		"exits":          "exited with status 3 after answering 2 of 5 rows; its last words:\n  no more memory\n  I give up",
 		"killed":         "was ended by a signal (signal: killed) after answering 2 of 5 rows",
-		"hangs":          "did not answer 5 rows within 300ms (2 answered by then); does it flush its output?",
-		"buffers":        "did not answer 5 rows within 300ms (0 answered by then); does it flush its output?",
+		"hangs":          "did not answer 5 rows within 300ms (2 answered by then); does it read line by line, and flush its output?",
+		"buffers":        "did not answer 5 rows within 300ms (0 answered by then); does it read line by line, and flush its output?",
 		"words":          `answered row 2 of 5 by "class_1", where a number was expected`,
 		"chatty":         `answered row 1 of 5 by "model loaded", where a number was expected`,
 		"ragged":         "answered row 2 of 5 by 2 numbers, and 1 before",

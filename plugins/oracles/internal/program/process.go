@@ -127,8 +127,8 @@ func (p *process) peek(n int) string {
 }
 
 func (p *process) closePipes() {
+	_ = p.out.Close() // first, else a program that waits for the end of its input might still answer
 	_ = p.stdin.Close()
-	_ = p.out.Close()
 }
 
 // kill ends the process at once.

@@ -135,7 +135,7 @@ func (p *Program) Ask(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 		p.kill()
 		return nil, ctx.Err()
 	case errors.Is(err, errTimeout):
-		return nil, p.failed(ctx, "did not answer %s within %s (%d answered by then); does it flush its output? If it is only slow, raise the option timeout or lower max-batch",
+		return nil, p.failed(ctx, "did not answer %s within %s (%d answered by then); does it read line by line, and flush its output? If it is only slow, raise the option timeout or lower max-batch",
 			count(rows, "row"), p.settings.Timeout, done)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, p.failed(ctx, "%s after answering %d of %s", p.process.end(), done, count(rows, "row"))

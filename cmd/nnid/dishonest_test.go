@@ -1,0 +1,87 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// notIdentified runs the command, which must finish with status 3, files, and a reason that has the evidence.
+func notIdentified(t *testing.T, evidence string, args ...string) {
+	t.Helper()
+	run := filepath.Join(t.TempDir(), "run")
+	status, stdout, stderr := nnid(t, append([]string{"identify", "-q", "--activation", "tanh", "--max-queries", "20000", "--run-dir", run}, args...)...)
+	if status != statusNotIdentified {
+		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
+	}
+	var result struct {
+		Identified bool
+		Reason     string
+		Queries    int
+	}
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join(run, fileResult))), &result); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d queries: %s", result.Queries, result.Reason)
+	if result.Identified || !regexp.MustCompile(evidence).MatchString(result.Reason) || !strings.Contains(stdout, result.Reason) {
+		t.Errorf("the reason is %q; it should match %q", result.Reason, evidence)
+	}
+}
+
+// What looks like a function and is none, or is one only near the origin, is never identified; the reason says why not.
+func TestDishonestBackends(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tiny.json")
+	if err := os.WriteFile(file, []byte(tiny), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for option, evidence := range map[string]string{
+		"order=1e-6":  "answers depend on the batch",
+		"stale=0.3":   "answers are not repeatable",
+		"jitter=1e-3": "answers are not repeatable",
+		"drift=1e-3":  "answers drift",
+		"clip=1":      `not at a point with \|x_k\| of about 3, .* stops changing all of a sudden at x_\d = 1 and x_\d = 1,`,
+		"clip=100":    `not at a point with \|x_k\| of about 1000, .* inputs are clipped`,
+		"step=1":      "answers are whole numbers",
+		"step=0.3":    "it jumps at x_",
+	} {
+		t.Run(option, func(t *testing.T) {
+			notIdentified(t, evidence, "--oracle", "network", "--oracle-option", "file="+file, "--oracle-option", option)
+		})
+	}
+}
+
+// Programs of another's making that lie, and functions of another form.
+func TestOtherFunctions(t *testing.T) {
+	python, path := needPython(t)
+	t.Setenv("PATH", path)
+	folder, err := filepath.Abs("testdata/dishonest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, evidence := range map[string]string{
+		"labels":   "answers are whole numbers",
+		"position": "answers drift|answers are not repeatable",
+		"cache":    "answers are not repeatable",
+	} {
+		t.Run("program/"+kind, func(t *testing.T) {
+			notIdentified(t, evidence, "--oracle", "exec", "--oracle-option", "inputs=2",
+				"--oracle-option", "command='"+python+"' '"+filepath.Join(folder, "program.py")+"' "+kind)
+		})
+	}
+	for name, evidence := range map[string]string{
+		"deep":    "differs from fresh answers|rank-one matrices|residuals|second layer",
+		"relu":    "does not saturate",
+		"skip":    "does not saturate",
+		"product": "differs from fresh answers|rank-one matrices|residuals|second layer",
+		"trees":   "it jumps at x_",
+	} {
+		t.Run("function/"+name, func(t *testing.T) {
+			notIdentified(t, evidence, "--oracle", "python", "--oracle-option", "call="+filepath.Join(folder, "functions.py")+":"+name, "--oracle-option", "inputs=4")
+		})
+	}
+}
