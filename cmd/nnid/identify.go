@@ -306,7 +306,8 @@ func (f *identifyFlags) doubt(ctx context.Context, session *query.Session, o *op
 	if result.Identified && f.domain == 0 {
 		err = f.doubtClaim(ctx, session, o, result)
 	}
-	if err == nil && !result.Identified {
+	// The published method fails for reasons of its own, and may have been asked to stop half-way.
+	if err == nil && !result.Identified && f.recipe == identify.RecipeExact {
 		findings, err := probe.Answers(ctx, session, probe.Settings{Inputs: identity.Inputs, Domain: f.domain, Seed: f.seed})
 		if err != nil && ctx.Err() == nil {
 			findings = append(findings, "and when it was asked some points more to find out why: "+err.Error())
