@@ -43,6 +43,7 @@ type polishing struct {
 	cuts     int       // of the scale
 	steps    int
 	concave  bool // the last step's Hessian was positive definite: x is no saddle point
+	last     bool // the step that trial takes leaves nothing that rounding would not
 	done     bool
 }
 
@@ -164,6 +165,9 @@ func (p *Polisher) evaluate(group []*polishing) {
 				copy(q.x, q.trial)
 				copy(q.residual, residual)
 				q.Deficit = trial
+				if q.last {
+					q.done, q.Converged = true, q.isMaximum()
+				}
 				continue
 			}
 			if q.cuts++; q.cuts == 12 || math.IsNaN(trial) { // the deficit is flat to rounding, or x is stuck
@@ -216,6 +220,8 @@ func (p *Polisher) newton(group []*polishing) {
 		}
 		// Long steps leave the region where the quadratic model means anything.
 		q.scale, q.cuts = min(1, 0.5/q.length), 0
+		// Newton's method converges quadratically: a step of 1e-8 leaves about 1e-16.
+		q.last = q.concave && q.length < 1e-8 && q.length < 1e-3*q.previous
 		q.previous = q.length
 		q.advance()
 	}

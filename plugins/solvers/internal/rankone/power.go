@@ -32,7 +32,7 @@ func NewBatch(space *Space, x [][]float64) *Batch {
 // BatchSize returns how many vectors to iterate together: enough for an efficient product, few enough that one
 // iteration takes some tens of milliseconds, so that a search can be stopped.
 func BatchSize(space *Space) int {
-	return min(48, max(4, 50_000_000/(space.M*space.D*space.D+1)))
+	return min(96, max(4, 100_000_000/(space.M*space.D*space.D+1)))
 }
 
 // Starts returns a batch of n unit vectors close to eigenvectors of random elements of the part of W that the collector

@@ -168,11 +168,10 @@ func (s *Space) Element(y []float64) *mat.SymDense {
 
 // Project returns the coordinates (length m) of P_W(x x^T).
 func (s *Space) Project(x []float64) []float64 {
-	stacked := make([]float64, s.M*s.D)
-	blas64.Gemv(blas.NoTrans, 1, s.Stack(), vector(x), 0, vector(stacked))
-	y := make([]float64, s.M)
-	image := blas64.General{Rows: s.M, Cols: s.D, Stride: s.D, Data: stacked}
-	blas64.Gemv(blas.NoTrans, 1, image, vector(x), 0, vector(y))
+	p := packedLength(s.D)
+	square, y := make([]float64, p), make([]float64, s.M)
+	packSquare(x, square)
+	blas64.Gemv(blas.NoTrans, 1, s.whole.byRow(p), vector(square), 0, vector(y))
 	return y
 }
 
