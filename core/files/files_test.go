@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,11 +33,16 @@ func (f function) Apply(order int, dst, t []float64) {
 
 func sigmoid(t float64) float64 { return 1 / (1 + math.Exp(-t)) }
 
+func softplus(t float64) float64 { return math.Max(t, 0) + math.Log1p(math.Exp(-math.Abs(t))) }
+
 var known = []Activation{
 	{"tanh", function(math.Tanh)}, {"sigmoid", function(sigmoid)}, {"arctan", function(math.Atan)}, {"erf", function(math.Erf)},
 	{"sine", function(math.Sin)}, {"silu", function(func(t float64) float64 { return t * sigmoid(t) })},
 	{"gelu", function(func(t float64) float64 { return t / 2 * math.Erfc(-t/math.Sqrt2) })},
-	{"softplus", function(func(t float64) float64 { return math.Max(t, 0) + math.Log1p(math.Exp(-math.Abs(t))) })},
+	{"softplus", function(softplus)}, {"leaky", function(func(t float64) float64 { return 0.1*t + 0.9*softplus(t) })},
+	{"gompertz", function(func(t float64) float64 { return math.Exp(-math.Exp(-t)) })},
+	{"elu", function(func(t float64) float64 { return math.Max(t, 0) + math.Expm1(math.Min(t, 0)) })},
+	{"gelu-tanh", function(func(t float64) float64 { return t / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(t+0.044715*t*t*t))) })},
 	{"softsign", function(func(t float64) float64 { return t / (1 + math.Abs(t)) })},
 }
 
@@ -68,6 +74,15 @@ func save(t *testing.T, name string, data []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// All activations that can be written are among those known here.
+func TestWritten(t *testing.T) {
+	for name := range operators {
+		if !slices.ContainsFunc(known, func(a Activation) bool { return a.Name == name }) {
+			t.Errorf("%s is written but not tested", name)
+		}
+	}
 }
 
 // Every format keeps every bit of every parameter, and the activations.

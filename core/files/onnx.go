@@ -135,10 +135,10 @@ func writeONNX(w io.Writer, n *network.Network, single bool) error {
 		constant(prefix+"bias", l.Bias, rows)
 		node("MatMul", prefix+"product", value, prefix+"weight")
 		node("Add", prefix+"sum", prefix+"product", prefix+"bias")
-		value = write(prefix, prefix+"sum", node, func(name string, v float64) string {
-			constant(prefix+name, []float64{v})
-			return prefix + name
-		})
+		value = write(&build{prefix: prefix, node: node, constant: func(name string, v float64) string {
+			constant(name, []float64{v})
+			return name
+		}}, prefix+"sum")
 	}
 	constant("output.weight", n.Output, len(n.Output))
 	constant("output.bias", []float64{n.OutputBias})
@@ -148,48 +148,68 @@ func writeONNX(w io.Writer, n *network.Network, single bool) error {
 	return err
 }
 
-// writer appends the nodes of an activation at the value in, whose names begin with prefix, and returns the name of the result.
-type writer func(prefix, in string, node func(op, output string, inputs ...string), constant func(name string, v float64) string) string
+// writer writes the nodes of an activation at the value in, and returns the name of the result. Nodes and constants are named
+// by what they are; build puts the layer's name in front.
+type writer func(b *build, in string) string
 
-// operators are the activations that are written.
+// build appends nodes and constants to a graph.
+type build struct {
+	prefix   string
+	node     func(op, output string, inputs ...string)
+	constant func(name string, v float64) string
+}
+
+// do appends a node and returns its output.
+func (b *build) do(op, name string, inputs ...string) string {
+	b.node(op, b.prefix+name, inputs...)
+	return b.prefix + name
+}
+
+// number returns a constant.
+func (b *build) number(name string, v float64) string { return b.constant(b.prefix+name, v) }
+
+// operators are the activations that are written, with the parameters that are theirs by default.
 var operators = map[string]writer{
 	"tanh": plain("Tanh"), "sigmoid": plain("Sigmoid"), "arctan": plain("Atan"), "erf": plain("Erf"), "sine": plain("Sin"),
-	"silu": func(prefix, in string, node func(string, string, ...string), _ func(string, float64) string) string {
-		node("Sigmoid", prefix+"sigmoid", in)
-		node("Mul", prefix+"silu", in, prefix+"sigmoid")
-		return prefix + "silu"
+	"softplus": writeSoftplus,
+	"silu": func(b *build, in string) string {
+		return b.do("Mul", "silu", in, b.do("Sigmoid", "sigmoid", in))
 	},
-	"gelu": func(prefix, in string, node func(string, string, ...string), constant func(string, float64) string) string {
-		node("Mul", prefix+"scaled", in, constant("scale", 1/math.Sqrt2))
-		node("Erf", prefix+"erf", prefix+"scaled")
-		node("Add", prefix+"raised", prefix+"erf", constant("one", 1))
-		node("Mul", prefix+"doubled", in, prefix+"raised")
-		node("Mul", prefix+"gelu", prefix+"doubled", constant("half", 0.5))
-		return prefix + "gelu"
+	"gelu": func(b *build, in string) string {
+		erf := b.do("Erf", "erf", b.do("Mul", "scaled", in, b.number("scale", 1/math.Sqrt2)))
+		return b.do("Mul", "gelu", b.do("Mul", "doubled", in, b.do("Add", "raised", erf, b.number("one", 1))), b.number("half", 0.5))
 	},
-	// max(t, 0) + log(1 + exp(-|t|)), which neither overflows nor, in ONNX Runtime, lacks float64.
-	"softplus": func(prefix, in string, node func(string, string, ...string), constant func(string, float64) string) string {
-		node("Abs", prefix+"abs", in)
-		node("Neg", prefix+"neg", prefix+"abs")
-		node("Exp", prefix+"exp", prefix+"neg")
-		node("Add", prefix+"raised", prefix+"exp", constant("one", 1))
-		node("Log", prefix+"log", prefix+"raised")
-		node("Relu", prefix+"relu", in)
-		node("Add", prefix+"softplus", prefix+"relu", prefix+"log")
-		return prefix + "softplus"
+	"gelu-tanh": func(b *build, in string) string {
+		cube := b.do("Mul", "cube", b.do("Mul", "square", in, in), in)
+		bent := b.do("Add", "bent", in, b.do("Mul", "part", cube, b.number("cubic", 0.044715)))
+		tanh := b.do("Tanh", "tanh", b.do("Mul", "scaled", bent, b.number("scale", math.Sqrt(2/math.Pi))))
+		return b.do("Mul", "gelu", b.do("Mul", "doubled", in, b.do("Add", "raised", tanh, b.number("one", 1))), b.number("half", 0.5))
 	},
-	"softsign": func(prefix, in string, node func(string, string, ...string), constant func(string, float64) string) string {
-		node("Abs", prefix+"abs", in)
-		node("Add", prefix+"raised", prefix+"abs", constant("one", 1))
-		node("Div", prefix+"softsign", in, prefix+"raised")
-		return prefix + "softsign"
+	// max(t, 0) + exp(min(t, 0)) - 1
+	"elu": func(b *build, in string) string {
+		negative := b.do("Neg", "below", b.do("Relu", "depth", b.do("Neg", "neg", in)))
+		curve := b.do("Sub", "curve", b.do("Exp", "exp", negative), b.number("one", 1))
+		return b.do("Add", "elu", b.do("Relu", "relu", in), curve)
+	},
+	"gompertz": func(b *build, in string) string {
+		return b.do("Exp", "gompertz", b.do("Neg", "neg2", b.do("Exp", "exp", b.do("Neg", "neg1", in))))
+	},
+	"leaky": func(b *build, in string) string {
+		bend := b.do("Mul", "bend", writeSoftplus(b, in), b.number("rest", 0.9))
+		return b.do("Add", "leaky", b.do("Mul", "straight", in, b.number("slope", 0.1)), bend)
+	},
+	"softsign": func(b *build, in string) string {
+		return b.do("Div", "softsign", in, b.do("Add", "raised", b.do("Abs", "abs", in), b.number("one", 1)))
 	},
 }
 
+// writeSoftplus writes max(t, 0) + log(1 + exp(-|t|)), which neither overflows nor, in ONNX Runtime, lacks float64.
+func writeSoftplus(b *build, in string) string {
+	exp := b.do("Exp", "exp", b.do("Neg", "neg", b.do("Abs", "abs", in)))
+	log := b.do("Log", "log", b.do("Add", "raised", exp, b.number("one", 1)))
+	return b.do("Add", "softplus", b.do("Relu", "relu", in), log)
+}
+
 func plain(op string) writer {
-	return func(prefix, in string, node func(string, string, ...string), _ func(string, float64) string) string {
-		name := prefix + strings.ToLower(op)
-		node(op, name, in)
-		return name
-	}
+	return func(b *build, in string) string { return b.do(op, strings.ToLower(op), in) }
 }
