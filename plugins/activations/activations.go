@@ -5,8 +5,12 @@ package activations
 import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/plugins/activations/arctan"
+	"github.com/nnid/nnid/plugins/activations/elu"
 	"github.com/nnid/nnid/plugins/activations/erf"
 	"github.com/nnid/nnid/plugins/activations/gelu"
+	"github.com/nnid/nnid/plugins/activations/gelutanh"
+	"github.com/nnid/nnid/plugins/activations/gompertz"
+	"github.com/nnid/nnid/plugins/activations/leaky"
 	"github.com/nnid/nnid/plugins/activations/sigmoid"
 	"github.com/nnid/nnid/plugins/activations/silu"
 	"github.com/nnid/nnid/plugins/activations/sine"
@@ -19,6 +23,6 @@ import (
 func All() []core.ActivationFactory {
 	return []core.ActivationFactory{
 		tanh.Factory, sigmoid.Factory,
-		arctan.Factory, erf.Factory, gelu.Factory, silu.Factory, sine.Factory, softplus.Factory, softsign.Factory,
+		arctan.Factory, elu.Factory, erf.Factory, gelu.Factory, gelutanh.Factory, gompertz.Factory, leaky.Factory, silu.Factory, sine.Factory, softplus.Factory, softsign.Factory,
 	}
 }

@@ -5,20 +5,59 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/compile"
+	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/sdk/plugintest"
 )
 
+// variants are the built-in activations, and those with options once more with other values. Names are those of references.
+func variants() []core.ActivationFactory {
+	all := All()
+	for _, v := range []struct{ name, option, value string }{
+		{"softplus", "beta", "3"}, {"elu", "alpha", "1.5"}, {"leaky", "slope", "0.25"}, {"leaky", "slope", "0"},
+	} {
+		for _, factory := range All() {
+			if factory.Name == v.name {
+				base := factory.Open
+				factory.Name += " " + v.option + "=" + v.value
+				factory.Open = func(core.Options) (core.Activation, error) { return base(core.Options{v.option: v.value}) }
+				all = append(all, factory)
+			}
+		}
+	}
+	return all
+}
+
 func TestConformance(t *testing.T) {
-	for _, factory := range All() {
+	for _, factory := range variants() {
 		t.Run(factory.Name, func(t *testing.T) {
 			if err := plugintest.CheckActivation(t.Context(), open(t, factory)); err != nil {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, c := range []struct{ name, option, value string }{
+		{"softplus", "beta", "0"}, {"softplus", "beta", "NaN"}, {"softplus", "alpha", "1"}, {"elu", "alpha", "-1"}, {"leaky", "slope", "1"}, {"tanh", "beta", "1"},
+	} {
+		for _, factory := range All() {
+			if factory.Name != c.name {
+				continue
+			}
+			options, err := factory.Resolve(core.KindActivation, core.Options{c.option: c.value})
+			if err == nil {
+				_, err = factory.Open(options)
+			}
+			if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), c.option) {
+				t.Errorf("%s with %s=%s: %v", c.name, c.option, c.value, err)
+			}
+		}
 	}
 }
 
@@ -34,7 +73,7 @@ func TestNames(t *testing.T) {
 
 func open(t testing.TB, factory core.ActivationFactory) core.Activation {
 	t.Helper()
-	activation, err := factory.Open(nil)
+	activation, err := factory.Open(nil) // the defaults
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +89,7 @@ func TestReference(t *testing.T) {
 	for range 40 {
 		arguments = append(arguments, math.Abs(random.NormFloat64())*2)
 	}
-	for _, factory := range All() {
+	for _, factory := range variants() {
 		reference, ok := references[factory.Name]
 		if !ok {
 			t.Errorf("%s has no reference", factory.Name)
@@ -91,7 +130,7 @@ func TestReference(t *testing.T) {
 
 // TestFar goes where references are simple: the asymptotes, to the largest numbers.
 func TestFar(t *testing.T) {
-	for _, factory := range All() {
+	for _, factory := range variants() {
 		if factory.Name == "sine" {
 			continue
 		}
@@ -110,7 +149,7 @@ func TestFar(t *testing.T) {
 					want := side.tail.Intercept
 					switch {
 					case order == 0 && side.tail.Slope != 0:
-						want = side.t
+						want = side.tail.Slope * side.t
 					case order == 1:
 						want = side.tail.Slope
 					case order > 1:
@@ -126,8 +165,18 @@ func TestFar(t *testing.T) {
 	}
 }
 
+// rounding is how far a compiled value may be off: some ten roundings of the plugin's formula and of the table. An exponential of
+// an argument that is itself rounded to 1e-16 magnifies that by the argument: 5 to 10 where gompertz and gelu-tanh still bend.
+func rounding(name string) float64 {
+	switch name {
+	case "gompertz", "gelu-tanh":
+		return 4e-15
+	}
+	return 2e-15
+}
+
 func TestCompiled(t *testing.T) {
-	for _, factory := range All() {
+	for _, factory := range variants() {
 		f, err := compile.Compile(t.Context(), open(t, factory))
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +186,7 @@ func TestCompiled(t *testing.T) {
 			t.Errorf("%s does not compile everywhere:\n%v", factory.Name, f.Report())
 		}
 		for order, o := range f.Report().Orders {
-			if !(o.Error <= 2e-15) {
+			if !(o.Error <= rounding(factory.Name)) {
 				t.Errorf("%s: error of derivative %d is %g", factory.Name, order, o.Error)
 			}
 		}
@@ -152,7 +201,7 @@ func TestCompiledReference(t *testing.T) {
 	for range 60 {
 		arguments = append(arguments, random.NormFloat64()*3)
 	}
-	for _, factory := range All() {
+	for _, factory := range variants() {
 		f, err := compile.Compile(t.Context(), open(t, factory))
 		if err != nil {
 			t.Fatal(err)
@@ -181,7 +230,7 @@ func TestCompiledReference(t *testing.T) {
 		}
 		t.Logf("%-8s %.1e", factory.Name, worst)
 		for order, miss := range worst {
-			if !(miss <= 2e-15) {
+			if !(miss <= rounding(factory.Name)) {
 				t.Errorf("%s: derivative %d is off by %.1e", factory.Name, order, miss)
 			}
 		}
@@ -413,6 +462,27 @@ func bigSin(x *big.Float) (sin, cos *big.Float) {
 	return sin, cos
 }
 
+func bigElu(alpha float64, t series) series {
+	if t[0].Sign() >= 0 {
+		return t
+	}
+	return times(constant(alpha), add(constant(-1), exponential(t)))
+}
+
+// bigLeaky is the integral of slope + (1 - slope) logistic(t); its value is slope t + (1 - slope) log(1 + exp(t)).
+func bigLeaky(slope float64, t series) series {
+	size := zero().Abs(t[0])
+	value := bigLog1p(bigExp(zero().Neg(size)))
+	if t[0].Sign() > 0 {
+		value.Add(value, size)
+	}
+	rest := zero().Sub(number(1), number(slope))
+	value.Mul(value, rest).Add(value, zero().Mul(number(slope), t[0]))
+	share := constant(1)
+	share[0] = rest
+	return integral(value, add(constant(slope), times(share, logistic(t))))
+}
+
 var references = map[string]func(series) series{
 	"tanh": func(t series) series {
 		plus, minus := exponential(t), exponential(times(constant(-1), t))
@@ -437,6 +507,36 @@ var references = map[string]func(series) series{
 			value.Add(value, size)
 		}
 		return integral(value, logistic(t))
+	},
+	"softplus beta=3": func(t series) series {
+		u := times(constant(3), t)
+		size := zero().Abs(u[0])
+		value := bigLog1p(bigExp(zero().Neg(size)))
+		if u[0].Sign() > 0 {
+			value.Add(value, size)
+		}
+		return integral(value.Quo(value, number(3)), logistic(u))
+	},
+	"elu":              func(t series) series { return bigElu(1, t) },
+	"elu alpha=1.5":    func(t series) series { return bigElu(1.5, t) },
+	"leaky":            func(t series) series { return bigLeaky(0.1, t) },
+	"leaky slope=0.25": func(t series) series { return bigLeaky(0.25, t) },
+	"leaky slope=0":    func(t series) series { return bigLeaky(0, t) },
+	"gompertz": func(t series) series {
+		if v, _ := t[0].Float64(); v < -15 { // exp(-3e6): nothing, even to those that compute in 2200 bits
+			return constant(0)
+		}
+		return exponential(times(constant(-1), exponential(times(constant(-1), t))))
+	},
+	"gelu-tanh": func(t series) series {
+		w := add(t, times(constant(0.044715), times(t, times(t, t))))
+		root := zero().Sqrt(zero().Quo(number(2), bigPi))
+		for k := range w {
+			w[k].Mul(w[k], root)
+		}
+		plus, minus := exponential(w), exponential(times(constant(-1), w))
+		tanh := over(add(plus, times(constant(-1), minus)), add(plus, minus))
+		return times(times(constant(0.5), t), add(constant(1), tanh))
 	},
 	"silu": func(t series) series { return times(t, logistic(t)) },
 	"gelu": func(t series) series {
