@@ -136,7 +136,7 @@ docs/files.md shows how to write such files with PyTorch and scikit-learn.`,
 	flags := command.Flags()
 	flags.StringVar(&activation, "activation", "", "activation of both hidden layers, or FIRST,SECOND; needed where the file does not say it")
 	flags.IntVar(&settings.Output, "output-index", 0, "which component of the output, counted from 0")
-	flags.StringVar(&settings.OutputName, "output", "", "ONNX: name of the output; needed only where more than one holds floating point")
+	flags.StringVar(&settings.OutputName, "output", "", "ONNX: name of the output, or of a value between the nodes; needed only where not exactly one output holds floating point")
 	flags.IntVar(&settings.Inputs, "inputs", 0, "ONNX: inputs of the model; needed only where the file does not say")
 	flags.StringSliceVar(&settings.Layers, "layers", nil, "safetensors: names of the three linear layers in their order, such as fc1,fc2,out")
 	c.register(command)

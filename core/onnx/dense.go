@@ -98,7 +98,7 @@ func (p *Program) Dense(ctx context.Context, inputs int) ([]Layer, error) {
 		return nil, fault.New(fault.Unsupported, "the output %q does not depend on the input", p.Output.Name)
 	}
 	if !last.linear {
-		return nil, fault.New(fault.Unsupported, "the output %q is not linear in the last hidden layer: it goes through %s", p.Output.Name, strings.Join(last.operators, ", "))
+		return nil, fault.New(fault.Unsupported, "the output %q is not linear in the last hidden layer: it goes through %s; what goes into that has a name of its own, which --output takes too", p.Output.Name, strings.Join(last.operators, ", "))
 	}
 	if last.base != len(d.layers) {
 		return nil, fault.New(fault.Unsupported, "the output %q leaves out a layer", p.Output.Name)

@@ -90,7 +90,7 @@ func TestErrors(t *testing.T) {
 	}{
 		`node "c1" (Conv): this operator is none of those of dense networks`: {fault.Unsupported, model(Node{Name: "c1", Op: "Conv", Inputs: []string{"x"}, Outputs: []string{"y"}})},
 		`the node of "y" (com.microsoft.Gelu): this operator is none`:        {fault.Unsupported, model(Node{Op: "Gelu", Domain: "com.microsoft", Inputs: []string{"x"}, Outputs: []string{"y"}})},
-		`(ArgMax) gives labels. A label says too little`:                     {fault.Unsupported, model(Node{Op: "ArgMax", Inputs: []string{"x"}, Outputs: []string{"y"}})},
+		`(ArgMax) gives labels of x. A label says too little`:                {fault.Unsupported, model(Node{Op: "ArgMax", Inputs: []string{"x"}, Outputs: []string{"y"}})},
 		`no output of floating point, only: "y" of int64`:                    {fault.Unsupported, with(func(m *Model) { m.Graph.Outputs[0].Element = Int64 })},
 		`more than one output; say which is meant: "y" of float64; "z" of float32, shape (any, 2)`: {fault.Usage, with(func(m *Model) {
 			m.Graph.Outputs = append(m.Graph.Outputs, Value{Name: "z", Element: Float32, Ranked: true, Shape: []int{-1, 2}})
@@ -124,6 +124,21 @@ func TestUnusedNodes(t *testing.T) {
 	m := model(append(slices.Clone(dense), Node{Op: "ArgMax", Inputs: []string{"w"}, Outputs: []string{"label"}})...)
 	m.Graph.Outputs = append(m.Graph.Outputs, Value{Name: "label", Element: Int64})
 	if _, err := run(t, m, 1, 2, 3); err != nil {
+		t.Error(err)
+	}
+}
+
+// A value between the nodes can be asked too.
+func TestBetween(t *testing.T) {
+	p, err := NewProgram(t.Context(), model(dense...), "u", Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Run(t.Context(), NewFloats([]float64{1, 0, 0}, 1, 3))
+	if err != nil || !slices.Equal(got.Floats, []float64{1, 2}) {
+		t.Error(got, err)
+	}
+	if _, err := NewProgram(t.Context(), model(dense...), "nowhere", Limits{}); err == nil || !strings.Contains(err.Error(), `no output "nowhere"`) {
 		t.Error(err)
 	}
 }

@@ -49,7 +49,7 @@ type step struct {
 }
 
 // NewProgram prepares the computation of the output named, or of the model's only output of floating point where output is
-// "". Nodes that it does not depend on are left aside: they may be of any operator. What depends on no input is computed here.
+// "". A name may also be that of a value between the nodes, such as the scores before the last Sigmoid. Nodes that it does not depend on are left aside: they may be of any operator. What depends on no input is computed here.
 func NewProgram(ctx context.Context, m *Model, output string, limits Limits) (*Program, error) {
 	opset, err := m.opset()
 	if err != nil {
@@ -98,7 +98,10 @@ func (m *Model) output(name string) (Value, error) {
 		}
 	}
 	list := strings.Join(all, "; ")
+	between := slices.ContainsFunc(m.Graph.Nodes, func(n Node) bool { return name != "" && slices.Contains(n.Outputs, name) })
 	switch {
+	case between:
+		return Value{Name: name}, nil
 	case len(all) == 0:
 		return Value{}, fault.New(fault.Usage, "the model has no output")
 	case name != "":
@@ -215,7 +218,7 @@ func newStep(m *Model, n Node, opset int64) (step, error) {
 		return step{}, fault.New(fault.Unsupported, "%s calls a function that the model defines itself, which is not evaluated; replace such calls with onnx.inliner.inline_local_functions(model)", n)
 	}
 	if _, ok := labelOperators[key]; ok {
-		return step{}, fault.New(fault.Unsupported, "%s gives labels. "+labels, n)
+		return step{}, fault.New(fault.Unsupported, "%s gives labels of %s. "+labels, n, strings.Join(n.Inputs, ", "))
 	}
 	o, ok := operators[key]
 	if !ok {

@@ -4,6 +4,7 @@ model.onnx, input_K.pb and output_K.pb. They come from the onnx package, which c
 usage: official.py FOLDER OPERATOR..."""
 import os
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -11,6 +12,9 @@ import onnx
 from onnx import numpy_helper
 
 warnings.filterwarnings("ignore")
+# Of the ten seconds that it takes to compute all cases, pooling has eight, and no dense network pools.
+for name in "averagepool", "lppool", "maxpool":
+    sys.modules["onnx.backend.test.case.node." + name] = types.ModuleType(name)
 from onnx.backend.test.case.node import collect_testcases  # noqa: E402
 
 folder, operators = sys.argv[1], set(sys.argv[2:])

@@ -24,7 +24,7 @@ var Factory = core.OracleFactory{
 		Reference: "https://onnx.ai/onnx/operators",
 		Options: []core.Option{
 			{Name: "file", Usage: "path of the ONNX file", Required: true},
-			{Name: "output", Usage: "name of the output asked; needed only where more than one holds floating point"},
+			{Name: "output", Usage: "name of the output asked, or of a value between the nodes; needed only where not exactly one output holds floating point"},
 		},
 	},
 	Open: open,

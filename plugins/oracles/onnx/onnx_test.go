@@ -158,7 +158,7 @@ func TestErrors(t *testing.T) {
 		"cannot be read: it is no regular file":             folder,
 		"garbage.onnx: this is no ONNX model":               garbage,
 		`node "n" (Conv): this operator is none`:            write(t, open2, bare, node("Conv", "x")),
-		`node "n" (ArgMax) gives labels`:                    write(t, open2, bare, node("ArgMax", "x")),
+		`node "n" (ArgMax) gives labels of x`:               write(t, open2, bare, node("ArgMax", "x")),
 		`node "n" (MatMul): its inputs, 1 x 3 and 2 x 2`:    write(t, shaped(-1, 3), bare, node("MatMul", "x", "W")),
 		`of int64, shape (any, 2) is not of floating point`: write(t, onnx.Value{Element: onnx.Int64, Ranked: true, Shape: []int{-1, 2}}, bare, node("Identity", "x")),
 		`is a single number`:                                write(t, shaped(), bare, node("Identity", "x")),

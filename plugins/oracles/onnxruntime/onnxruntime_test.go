@@ -196,6 +196,19 @@ func TestScikitLearn(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, err, theirError)
 			continue
 		}
+		if name == "classifier" { // its scores are between the nodes
+			scores, err := b.builtin.Oracle(t.Context(), "onnx", core.Options{"file": options["file"], "output": "add_result2"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := points(5, 30)
+			z, p := ask(t, scores, x), ask(t, ours, x)
+			for i := range 5 {
+				if want := 1 / (1 + math.Exp(-z.At(i, 0))); math.Abs(p.At(i, 1)-want) > 1e-15 {
+					t.Errorf("a score of %g makes a probability of %g, want %g", z.At(i, 0), p.At(i, 1), want)
+				}
+			}
+		}
 		x, want := mat.NewDense(len(v.X), len(v.X[0]), slices.Concat(v.X...)), mat.NewDense(len(v.Y), len(v.Y[0]), slices.Concat(v.Y...))
 		// A file in single precision has rounded weights, whoever evaluates it.
 		limit := 1e-13
