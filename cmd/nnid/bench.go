@@ -218,8 +218,17 @@ func (f *benchFlags) observe(cell bench.Cell, r *bench.Record, done, total int) 
 	if f.quiet {
 		return
 	}
+	if len(r.Metrics) > 0 {
+		goal := ""
+		if cell.Goal.Metric != "" {
+			goal = fmt.Sprintf("%s = %.3g, ", cell.Goal.Metric, r.Metric(cell.Goal.Metric))
+		}
+		fmt.Fprintf(f.streams.err, "%d/%d %s, seed %d: %s%g of %g accepted, %d queries, %.1f s\n", done, total, cell.Name, r.Spec.Seed, goal,
+			r.Metric("accepted"), r.Metric("dimension"), r.Queries, r.Seconds)
+		return
+	}
 	verdict := "success"
-	if !r.Success(cell.Bound) {
+	if !cell.Success(r) {
 		verdict = string(r.Outcome)
 		if r.Outcome == bench.Identified {
 			verdict = "wrong"
@@ -243,29 +252,52 @@ func (f *benchFlags) write(summary *bench.Summary, file string) error {
 	}
 	drawn := slices.ContainsFunc(summary.Cells, func(c bench.CellSummary) bool { return len(c.Records) > 0 })
 	command := "nnid bench " + filepath.ToSlash(file)
-	markdown := func(path, figure string) error {
-		if !drawn {
-			figure = ""
+	// The figures of a summary are beside it: the suite's charts, or else the one of all runs.
+	markdown := func(path, base string) error {
+		var figures []string
+		if len(summary.Suite.Charts) == 0 && drawn {
+			figures = []string{filepath.Base(base) + ".svg"}
+			if err := into(base+".svg", func(w io.Writer) error { return summary.WriteFigure(w, "svg") }); err != nil {
+				return err
+			}
 		}
-		if err := into(path, func(w io.Writer) error { return summary.WriteMarkdown(w, command, filepath.Base(figure)) }); err != nil || !drawn {
-			return err
+		for _, chart := range summary.Suite.Charts {
+			name, some := base+"-"+chart.Name+".svg", false
+			err := into(name, func(w io.Writer) (err error) { some, err = summary.WriteChart(w, chart, "svg"); return err })
+			if err != nil {
+				return err
+			}
+			if !some {
+				_ = os.Remove(name)
+				name = ""
+			}
+			figures = append(figures, strings.TrimPrefix(filepath.Base(name), "."))
 		}
-		return into(figure, func(w io.Writer) error { return summary.WriteFigure(w, "svg") })
+		return into(path, func(w io.Writer) error { return summary.WriteMarkdown(w, command, figures...) })
 	}
 	if err := into(filepath.Join(f.out, fileCSV), summary.WriteCSV); err != nil {
 		return err
 	}
-	if err := markdown(filepath.Join(f.out, fileSummary), filepath.Join(f.out, figureSummary)); err != nil {
+	if err := markdown(filepath.Join(f.out, fileSummary), filepath.Join(f.out, strings.TrimSuffix(figureSummary, ".svg"))); err != nil {
 		return err
 	}
-	if drawn {
+	for _, chart := range summary.Suite.Charts {
+		name, some := filepath.Join(f.out, "summary-"+chart.Name+".png"), false
+		if err := into(name, func(w io.Writer) (err error) { some, err = summary.WriteChart(w, chart, "png"); return err }); err != nil {
+			return err
+		}
+		if !some {
+			_ = os.Remove(name)
+		}
+	}
+	if drawn && len(summary.Suite.Charts) == 0 {
 		if err := into(filepath.Join(f.out, figureSummaryPN), func(w io.Writer) error { return summary.WriteFigure(w, "png") }); err != nil {
 			return err
 		}
 	}
 	if f.table != "" {
 		command += " --table " + filepath.ToSlash(f.table)
-		if err := markdown(f.table, strings.TrimSuffix(f.table, filepath.Ext(f.table))+".svg"); err != nil {
+		if err := markdown(f.table, strings.TrimSuffix(f.table, filepath.Ext(f.table))); err != nil {
 			return err
 		}
 	}

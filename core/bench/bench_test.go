@@ -124,7 +124,7 @@ func TestSuiteErrors(t *testing.T) {
 		cell("{name: a, " + planted + ", oracle: {digits: [6, 18]}}"):         {"digits is 18"},
 		cell("{name: a, " + planted + ", oracle: {noise: -1}}"):               {"noise is -1"},
 		cell("{name: a, " + planted + ", run: {sizes: some}}"):                {`"some"`, "given or unknown"},
-		cell("{name: a, " + planted + ", run: {recipe: cake}}"):               {`"cake"`, "one recipe, exact"},
+		cell("{name: a, " + planted + ", run: {recipe: cake}}"):               {`"cake"`, "there are: exact, paper"},
 		cell("{name: a, " + planted + ", run: {domain: .inf}}"):               {"domain is +Inf"},
 		cell("{name: a, " + planted + ", run: {max-queries: -1}}"):            {"max-queries is -1"},
 		cell("{name: a, " + planted + ", run: {solver: {}}}"):                 {"[5:"},
@@ -323,7 +323,7 @@ func TestSummary(t *testing.T) {
 	good.Outcome, good.Size.M0, good.Size.M1, good.FoundM0, good.FoundM1, good.MaxError, good.ErrorBar = Identified, 4, 2, 4, 2, 1e-12, 1e-12
 	good.Parameters, good.Queries, good.Seconds, good.Version = 33, 330, 1.5, "1.0"
 	bad.Spec.Seed, bad.Outcome, bad.Stage, bad.Reason, bad.Parameters, bad.Version = 1, NotIdentified, "second layer", "no luck | none", 33, "1.0"
-	s := &Summary{Suite: suite, Cells: []CellSummary{{suite.Cells[0], []*Record{good, bad}}, {Cell: suite.Cells[1]}}}
+	s := &Summary{Suite: suite, Cells: []CellSummary{{Cell: suite.Cells[0], Records: []*Record{good, bad}}, {Cell: suite.Cells[1]}}}
 	var markdown, table, lines, svg, png strings.Builder
 	for _, err := range []error{
 		s.WriteMarkdown(&markdown, "nnid bench x.yaml", "x.svg"), s.WriteText(&table), s.WriteCSV(&lines), s.WriteFigure(&svg, "svg"), s.WriteFigure(&png, "png"),

@@ -138,7 +138,7 @@ func (d *drawing) panel(cells []*CellSummary, x, y float64, title string, scale 
 			}
 			// Runs of a cell one below the other, so that equal ones do not hide each other.
 			row := y + (float64(k)+0.15+0.7*(float64(j)+0.5)/float64(len(c.Records)))*rowHeight
-			if r.Success(c.Cell.Bound) {
+			if c.Cell.Success(r) {
 				d.dot(x+a.place(v)*panelWidth, row, successColour)
 			} else {
 				d.cross(x+a.place(v)*panelWidth, row, failureColour)

@@ -248,7 +248,7 @@ func (r *RankOneRunner) pipeline(ctx context.Context, spec RankOneSpec, path str
 	if err != nil {
 		return nil, err
 	}
-	oracle, err := r.Runner.oracle(ctx, teacher.Network, hidden, path)
+	oracle, err := r.Runner.oracle(ctx, teacher, hidden, path)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (r *RankOneRunner) pipeline(ctx context.Context, spec RankOneSpec, path str
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := r.Runner.candidates(ctx, hidden, teacher.Minimal)
+	candidates, err := r.Runner.candidates(ctx, hidden, teacher.Minimal.First.Activation)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,9 @@ type Record struct {
 	Queries         int64
 	Seconds         float64
 
+	// Metrics are what else was measured, by name: of the recipe paper, see paperMetrics.
+	Metrics map[string]float64
+
 	Timeout  time.Duration
 	Version  string // of nnid
 	Finished time.Time

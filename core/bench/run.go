@@ -156,7 +156,7 @@ func (r *Runner) again(cell Cell, kept *Record) bool {
 	case RerunOther:
 		return kept.Version != r.Version
 	case RerunFailed:
-		return !kept.Success(cell.Bound)
+		return !cell.Success(kept)
 	}
 	return false
 }
@@ -173,10 +173,17 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 		return nil, err
 	}
 	truth := teacher.Minimal
-	m0, m1 := truth.Sizes()
-	record.Size, record.Parameters, record.Activation = teachers.Size{Inputs: truth.Inputs(), M0: m0, M1: m1}, truth.Parameters(), truth.First.Activation
+	var m0, m1 int
+	if truth != nil {
+		m0, m1 = truth.Sizes()
+		record.Size, record.Parameters, record.Activation = teachers.Size{Inputs: truth.Inputs(), M0: m0, M1: m1}, truth.Parameters(), truth.First.Activation
+	} else {
+		m0 = len(teacher.Shallow.Weight)
+		record.Size, record.Activation = teachers.Size{Inputs: teacher.Shallow.Inputs(), M0: m0}, teacher.Shallow.Activation
+		record.Parameters = m0*(record.Size.Inputs+2) + 1
+	}
 
-	oracle, err := r.oracle(ctx, teacher.Network, j.spec, filepath.Join(folder, record.Hash+".json"))
+	oracle, err := r.oracle(ctx, teacher, j.spec, filepath.Join(folder, record.Hash+".json"))
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +196,7 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := r.candidates(ctx, j.spec, truth)
+	candidates, err := r.candidates(ctx, j.spec, record.Activation)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +210,9 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	started := time.Now()
 	limited, stop := context.WithTimeout(ctx, j.cell.Timeout)
 	defer stop()
-	result, stage, err := guarded(limited, problem, identify.Settings{Recipe: j.spec.Recipe, Seed: j.spec.Seed})
+	result, stage, err := guarded(limited, problem, identify.Settings{Recipe: j.spec.Recipe, Seed: j.spec.Seed, Paper: identify.PaperSettings{
+		Options: j.spec.Options, StopAfter: j.spec.StopAt, Refine: j.spec.Refine, Shallow: truth == nil,
+	}})
 	record.Seconds, record.Finished = time.Since(started).Seconds(), time.Now().UTC()
 	record.Stage, record.Queries = stage, session.Queries()
 	switch {
@@ -222,8 +231,15 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	default:
 		record.Outcome, record.Reason = NotIdentified, result.Reason
 	}
-	if result != nil {
+	if result != nil && truth != nil {
 		r.judge(ctx, record, truth, result)
+	}
+	if result != nil && result.Paper != nil {
+		function, err := r.function(ctx, record.Activation)
+		if err != nil {
+			return nil, err
+		}
+		record.Metrics = paperMetrics(teacher.Network, teacher.Shallow, function, result.Paper)
 	}
 	return record, nil
 }
@@ -321,6 +337,10 @@ func guarded(ctx context.Context, problem identify.Problem, settings identify.Se
 
 // teacher makes the network to be hidden.
 func (r *Runner) teacher(ctx context.Context, spec Spec) (*teachers.Teacher, error) {
+	special, err := paperTeacher(spec, func() (core.Function, error) { return r.function(ctx, spec.Activation) })
+	if special != nil || err != nil {
+		return special, err
+	}
 	switch spec.Family {
 	case FamilyFile:
 		n, err := network.ReadFile(spec.File)
@@ -356,7 +376,15 @@ func (r *Runner) Teacher(ctx context.Context, spec Spec) (*teachers.Teacher, err
 }
 
 // oracle hides the network in the oracle "network", which knows the conditions.
-func (r *Runner) oracle(ctx context.Context, n *network.Network, spec Spec, path string) (core.Oracle, error) {
+func (r *Runner) oracle(ctx context.Context, teacher *teachers.Teacher, spec Spec, path string) (core.Oracle, error) {
+	if teacher.Shallow != nil {
+		function, err := r.function(ctx, teacher.Shallow.Activation)
+		if err != nil {
+			return nil, err
+		}
+		return teachers.ShallowOracle{Network: teacher.Shallow, Function: function}, nil
+	}
+	n := teacher.Network
 	file, err := os.Create(path)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "the network to be hidden cannot be written: %w", err)
@@ -371,11 +399,11 @@ func (r *Runner) oracle(ctx context.Context, n *network.Network, spec Spec, path
 	})
 }
 
-func (r *Runner) candidates(ctx context.Context, spec Spec, truth *network.Network) ([]identify.Candidate, error) {
+func (r *Runner) candidates(ctx context.Context, spec Spec, truth string) ([]identify.Candidate, error) {
 	names := []string{spec.Candidates}
 	switch spec.Candidates {
 	case given:
-		names = []string{truth.First.Activation}
+		names = []string{truth}
 	case auto:
 		names = r.Activations
 	}

@@ -27,11 +27,11 @@ const schema = `CREATE TABLE IF NOT EXISTS runs (
 	inputs INTEGER, m0 INTEGER, m1 INTEGER, parameters INTEGER, activation TEXT,
 	found_m0 INTEGER, found_m1 INTEGER, found_activation TEXT,
 	max_error REAL, first_error REAL, second_error REAL, output_error REAL, error_bar REAL, validation_error REAL,
-	queries INTEGER, seconds REAL, timeout_seconds REAL, version TEXT, finished TEXT) WITHOUT ROWID`
+	queries INTEGER, seconds REAL, timeout_seconds REAL, version TEXT, finished TEXT, metrics TEXT) WITHOUT ROWID`
 
 const columns = `hash, family, seed, spec, outcome, stage, reason, inputs, m0, m1, parameters, activation,
 	found_m0, found_m1, found_activation, max_error, first_error, second_error, output_error, error_bar, validation_error,
-	queries, seconds, timeout_seconds, version, finished`
+	queries, seconds, timeout_seconds, version, finished, metrics`
 
 // OpenStore opens or creates the database at path.
 func OpenStore(path string) (*Store, error) {
@@ -40,7 +40,13 @@ func OpenStore(path string) (*Store, error) {
 		return nil, fault.New(fault.Usage, "the results %s cannot be opened: %w", path, err)
 	}
 	db.SetMaxOpenConns(1) // pragmas are a connection's, and the writers are few
-	for _, statement := range []string{"PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL", schema, "SELECT " + columns + " FROM runs LIMIT 0"} {
+	addMetrics := ""      // results of before there were metrics
+	if _, err := db.Exec("SELECT finished FROM runs LIMIT 0"); err == nil {
+		if _, err := db.Exec("SELECT metrics FROM runs LIMIT 0"); err != nil {
+			addMetrics = "ALTER TABLE runs ADD COLUMN metrics TEXT"
+		}
+	}
+	for _, statement := range []string{"PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL", schema, addMetrics, "SELECT " + columns + " FROM runs LIMIT 0"} {
 		if _, err := db.Exec(statement); err != nil {
 			return nil, fault.New(fault.Usage, "%s is no database of results (%w); move it away or give another folder", path, errors.Join(err, db.Close()))
 		}
@@ -57,17 +63,25 @@ func (s *Store) Put(r *Record) error {
 	if err != nil {
 		return err
 	}
+	var metrics any
+	if len(r.Metrics) > 0 {
+		text, err := json.Marshal(r.Metrics)
+		if err != nil {
+			return err
+		}
+		metrics = string(text)
+	}
 	number := func(v float64) any {
 		if math.IsNaN(v) {
 			return nil
 		}
 		return v
 	}
-	_, err = s.db.Exec("INSERT OR REPLACE INTO runs ("+columns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	_, err = s.db.Exec("INSERT OR REPLACE INTO runs ("+columns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 		r.Hash, r.Spec.Family, int64(r.Spec.Seed), string(spec), string(r.Outcome), r.Stage, r.Reason,
 		r.Size.Inputs, r.Size.M0, r.Size.M1, r.Parameters, r.Activation, r.FoundM0, r.FoundM1, r.FoundActivation,
 		number(r.MaxError), number(r.FirstError), number(r.SecondError), number(r.OutputError), number(r.ErrorBar), number(r.ValidationError),
-		r.Queries, r.Seconds, r.Timeout.Seconds(), r.Version, r.Finished.Format(time.RFC3339))
+		r.Queries, r.Seconds, r.Timeout.Seconds(), r.Version, r.Finished.Format(time.RFC3339), metrics)
 	if err != nil {
 		return fault.New(fault.Usage, "a result cannot be kept: %w", err)
 	}
@@ -81,16 +95,20 @@ func (s *Store) Get(hash string) (*Record, error) {
 	var seed int64
 	var timeout float64
 	var numbers [6]sql.NullFloat64
+	var metrics sql.NullString
 	err := s.db.QueryRow("SELECT "+columns+" FROM runs WHERE hash = ?", hash).Scan(
 		&r.Hash, &family, &seed, &spec, &r.Outcome, &r.Stage, &r.Reason,
 		&r.Size.Inputs, &r.Size.M0, &r.Size.M1, &r.Parameters, &r.Activation, &r.FoundM0, &r.FoundM1, &r.FoundActivation,
 		&numbers[0], &numbers[1], &numbers[2], &numbers[3], &numbers[4], &numbers[5],
-		&r.Queries, &r.Seconds, &timeout, &r.Version, &finished)
+		&r.Queries, &r.Seconds, &timeout, &r.Version, &finished, &metrics)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err == nil {
 		err = json.Unmarshal([]byte(spec), &r.Spec)
+	}
+	if err == nil && metrics.Valid {
+		err = json.Unmarshal([]byte(metrics.String), &r.Metrics)
 	}
 	if err == nil {
 		r.Finished, err = time.Parse(time.RFC3339, finished)
@@ -111,9 +129,10 @@ func (s *Store) Get(hash string) (*Record, error) {
 // WriteCSV writes every run of the summary as a line.
 func (s *Summary) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"cell", "seed", "success", "outcome", "stage", "reason", "inputs", "m0", "m1", "activation", "parameters",
+	names := s.metricNames()
+	_ = out.Write(append([]string{"cell", "seed", "success", "outcome", "stage", "reason", "inputs", "m0", "m1", "activation", "parameters",
 		"found_m0", "found_m1", "found_activation", "max_error", "first_error", "second_error", "output_error", "error_bar", "validation_error",
-		"queries", "queries_per_parameter", "seconds", "version", "hash"})
+		"queries", "queries_per_parameter", "seconds", "version", "hash"}, names...))
 	number := func(v float64) string {
 		if math.IsNaN(v) {
 			return ""
@@ -125,11 +144,14 @@ func (s *Summary) WriteCSV(w io.Writer) error {
 	}
 	for _, c := range s.Cells {
 		for _, r := range c.Records {
-			line := []string{c.Cell.Name, strconv.FormatUint(r.Spec.Seed, 10), strconv.FormatBool(r.Success(c.Cell.Bound)), string(r.Outcome), r.Stage, r.Reason}
+			line := []string{c.Cell.Name, strconv.FormatUint(r.Spec.Seed, 10), strconv.FormatBool(c.Cell.Success(r)), string(r.Outcome), r.Stage, r.Reason}
 			line = append(append(line, size(r.Size)...), r.Activation, strconv.Itoa(r.Parameters),
 				strconv.Itoa(r.FoundM0), strconv.Itoa(r.FoundM1), r.FoundActivation,
 				number(r.MaxError), number(r.FirstError), number(r.SecondError), number(r.OutputError), number(r.ErrorBar), number(r.ValidationError),
 				strconv.FormatInt(r.Queries, 10), number(r.PerParameter()), strconv.FormatFloat(r.Seconds, 'f', 2, 64), r.Version, r.Hash)
+			for _, name := range names {
+				line = append(line, number(r.Metric(name)))
+			}
 			_ = out.Write(line)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/teachers"
 )
 
@@ -30,14 +32,20 @@ type Suite struct {
 	Title string
 	Seeds int // every cell is run with the seeds 0 .. Seeds-1
 	Cells []Cell
+	// Columns are the metrics that the table has a column for, Charts the figures over them; without any, table and figure
+	// are about parameter errors and queries.
+	Columns []string
+	Charts  []Chart
 }
 
 // Cell is one setting, to be tried with every seed.
 type Cell struct {
 	Name    string        // tells all that sets the cell apart
+	Group   string        // what the suite calls it
 	Bound   float64       // the largest parameter error of a success
 	Require float64       // success rate below which the suite counts as failed
 	Timeout time.Duration // of one run
+	Goal    Goal          // what a success is, instead of parameters within Bound; the zero Goal is none
 	Spec    Spec          // of its runs, Seed aside
 }
 
@@ -63,6 +71,12 @@ type Spec struct {
 	Domain     float64 `json:"domain"`
 	MaxQueries int64   `json:"max_queries"`
 
+	// What only some suites set; left out of the hash where it is not set.
+	Weights string            `json:"weights,omitempty"` // orthonormal or a perturbation; empty: uniform on the sphere
+	Options map[string]string `json:"options,omitempty"` // of the recipe
+	Refine  bool              `json:"refine,omitempty"`
+	StopAt  string            `json:"stop_after,omitempty"`
+
 	Seed uint64 `json:"seed"`
 }
 
@@ -72,6 +86,8 @@ const (
 	FamilyTrained    = "trained"
 	FamilyDegenerate = "degenerate"
 	FamilyFile       = "file"
+	FamilyShallow    = "shallow" // one hidden layer
+	FamilyFrozen     = "frozen"  // the ridge functions of a planted network, without the drift of the v_l
 )
 
 // Words for what a run is told.
@@ -113,6 +129,8 @@ type suiteFile struct {
 	Title    string     `yaml:"title"`
 	Seeds    int        `yaml:"seeds"`
 	Defaults limitsFile `yaml:"defaults"`
+	Columns  []string   `yaml:"columns"`
+	Charts   []Chart    `yaml:"charts"`
 	Cells    []cellFile `yaml:"cells"`
 }
 
@@ -120,6 +138,7 @@ type limitsFile struct {
 	Bound   float64 `yaml:"bound"`
 	Require float64 `yaml:"require"`
 	Timeout string  `yaml:"timeout"`
+	Success string  `yaml:"success"`
 }
 
 type cellFile struct {
@@ -138,6 +157,7 @@ type networkFile struct {
 	Sizes      grid[string]  `yaml:"sizes"`
 	Shift      grid[float64] `yaml:"shift"`
 	Activation grid[string]  `yaml:"activation"`
+	Weights    grid[string]  `yaml:"weights"`
 }
 
 type oracleFile struct {
@@ -153,6 +173,10 @@ type runFile struct {
 	Recipe     grid[string]  `yaml:"recipe"`
 	Domain     grid[float64] `yaml:"domain"`
 	MaxQueries grid[int64]   `yaml:"max-queries"`
+
+	Options   map[string]grid[string] `yaml:"options"`
+	Refine    grid[bool]              `yaml:"refine"`
+	StopAfter grid[string]            `yaml:"stop-after"`
 }
 
 // ReadSuite reads a suite file and expands its grids. Paths in it are relative to the file's folder; tables holds the
@@ -189,7 +213,12 @@ func parseSuite(content []byte, folder string, tables fs.FS) (*Suite, error) {
 	case len(file.Cells) == 0:
 		return nil, errors.New("there are no cells; a suite needs one at least")
 	}
-	suite := &Suite{Name: file.Name, Title: file.Title, Seeds: file.Seeds}
+	suite := &Suite{Name: file.Name, Title: file.Title, Seeds: file.Seeds, Columns: file.Columns, Charts: file.Charts}
+	for _, c := range suite.Charts {
+		if err := c.check(); err != nil {
+			return nil, err
+		}
+	}
 	if suite.Title == "" {
 		suite.Title = file.Name
 	}
@@ -230,7 +259,7 @@ func (c cellFile) expand(defaults limitsFile, folder string, tables fs.FS) ([]Ce
 				return err
 			}
 			cell := limits
-			cell.Name, cell.Spec = spec.label(c.Name), spec
+			cell.Name, cell.Group, cell.Spec = spec.label(c.Name), c.Name, spec
 			cells = append(cells, cell)
 			return nil
 		})
@@ -251,12 +280,19 @@ func (c cellFile) limits(defaults limitsFile) (Cell, error) {
 		return 0
 	}
 	cell := Cell{Bound: first(c.Limits.Bound, defaults.Bound, 1e-6), Require: first(c.Limits.Require, defaults.Require), Timeout: 5 * time.Minute}
+	goal := c.Limits.Success
+	if goal == "" {
+		goal = defaults.Success
+	}
+	var err error
+	if cell.Goal, err = parseGoal(goal); err != nil {
+		return cell, err
+	}
 	text := c.Limits.Timeout
 	if text == "" {
 		text = defaults.Timeout
 	}
 	if text != "" {
-		var err error
 		if cell.Timeout, err = time.ParseDuration(text); err != nil || cell.Timeout <= 0 {
 			return cell, fmt.Errorf("timeout is %q; it must be a duration such as 90s", text)
 		}
@@ -323,12 +359,28 @@ func (n networkFile) expand(folder string, tables fs.FS) ([]Spec, error) {
 				}
 			}
 		}
-	case FamilyPlanted, FamilyDegenerate:
+	case FamilyShallow:
+		if err := unused("file", "data", "case"); err != nil {
+			return nil, err
+		}
+		for _, text := range n.Sizes {
+			size, err := parseSize(text + "-1")
+			if err != nil {
+				return nil, fmt.Errorf("network: sizes: %q must be like 20-30: inputs and neurons of the hidden layer", text)
+			}
+			size.M1 = 0
+			for _, activation := range n.Activation {
+				for _, shift := range n.Shift.or(0) {
+					specs = append(specs, Spec{Family: n.Family, Size: size, Activation: activation, Shift: shift})
+				}
+			}
+		}
+	case FamilyPlanted, FamilyFrozen, FamilyDegenerate:
 		if err := unused("file", "data"); err != nil {
 			return nil, err
 		}
 		cases := []string{""}
-		if n.Family == FamilyPlanted {
+		if n.Family != FamilyDegenerate {
 			if err := unused("case"); err != nil {
 				return nil, err
 			}
@@ -352,15 +404,16 @@ func (n networkFile) expand(folder string, tables fs.FS) ([]Spec, error) {
 			}
 		}
 	default:
-		return nil, fmt.Errorf("network: family is %q; it must be one of %s, %s, %s, %s", n.Family, FamilyPlanted, FamilyTrained, FamilyDegenerate, FamilyFile)
+		return nil, fmt.Errorf("network: family is %q; it must be one of %s, %s, %s, %s, %s, %s", n.Family, FamilyPlanted, FamilyTrained, FamilyDegenerate, FamilyFile, FamilyShallow, FamilyFrozen)
 	}
 	if len(specs) == 0 {
 		needs := map[string]string{
 			FamilyFile: "file", FamilyTrained: "data, sizes and activation", FamilyPlanted: "sizes and activation", FamilyDegenerate: "sizes and activation",
+			FamilyShallow: "sizes and activation", FamilyFrozen: "sizes and activation",
 		}
 		return nil, fmt.Errorf("network: the family %s needs %s", n.Family, needs[n.Family])
 	}
-	return specs, nil
+	return n.weigh(specs)
 }
 
 // conditions calls yield with every combination of the oracle's conditions and the run's settings.
@@ -380,7 +433,7 @@ func (c cellFile) conditions(spec Spec, yield func(Spec) error) error {
 							for _, spec.Recipe = range c.Run.Recipe.or(identify.RecipeExact) {
 								for _, spec.Domain = range c.Run.Domain.or(0) {
 									for _, spec.MaxQueries = range c.Run.MaxQueries.or(0) {
-										each(func() { err = yield(spec) })
+										each(func() { err = c.Run.recipe(spec, yield) })
 									}
 								}
 							}
@@ -404,8 +457,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("oracle: noise is %g; it must be a standard deviation", s.Noise)
 	case s.Sizes != given && s.Sizes != unknown:
 		return fmt.Errorf("run: sizes is %q; it must be %s or %s", s.Sizes, given, unknown)
-	case s.Recipe != identify.RecipeExact:
-		return fmt.Errorf("run: recipe is %q; there is one recipe, %s", s.Recipe, identify.RecipeExact)
+	case !slices.Contains(identify.Recipes, s.Recipe):
+		return fmt.Errorf("run: recipe is %q; there are: %s", s.Recipe, strings.Join(identify.Recipes, ", "))
 	case !(s.Domain >= 0) || math.IsInf(s.Domain, 0):
 		return fmt.Errorf("run: domain is %g; it must be positive, or 0 for no bound", s.Domain)
 	case s.MaxQueries < 0:
@@ -413,7 +466,7 @@ func (s Spec) check() error {
 	case !(s.Shift >= 0) || math.IsInf(s.Shift, 0):
 		return fmt.Errorf("network: shift is %g; it must be a standard deviation", s.Shift)
 	}
-	return nil
+	return s.checkPaper()
 }
 
 // label names a setting: what the suite calls it, the network, then all that is not the default.
@@ -429,7 +482,14 @@ func (s Spec) label(name string) string {
 		if s.Case != "" {
 			add("%s", s.Case)
 		}
-		add("%s %s", s.Size, s.Activation)
+		size := s.Size.String()
+		if s.Family == FamilyShallow {
+			size = fmt.Sprintf("%d-%d", s.Size.Inputs, s.Size.M0)
+		}
+		add("%s %s", size, s.Activation)
+		if s.Weights != "" {
+			add("weights %s", s.Weights)
+		}
 		if s.Shift != 0 {
 			add("shift %g", s.Shift)
 		}
@@ -446,14 +506,26 @@ func (s Spec) label(name string) string {
 	if s.Candidates != given {
 		add("as %s", s.Candidates)
 	}
-	if s.Sizes != unknown {
-		add("sizes given")
+	// What is usual for a recipe goes without saying.
+	usual, solver := unknown, auto
+	if s.Recipe == identify.RecipePaper {
+		usual, solver = given, paper.DefaultSolver
+		add("paper")
 	}
-	if s.Solver != auto {
+	if s.Sizes != usual {
+		add("sizes %s", s.Sizes)
+	}
+	if s.Solver != solver {
 		add("%s", s.Solver)
 	}
-	if s.Recipe != identify.RecipeExact {
-		add("recipe %s", s.Recipe)
+	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
+		add("%s %s", name, s.Options[name])
+	}
+	if s.Refine {
+		add("refined")
+	}
+	if s.StopAt != "" {
+		add("to %s", s.StopAt)
 	}
 	if s.Domain != 0 {
 		add("domain %g", s.Domain)

@@ -19,13 +19,15 @@ type Summary struct {
 type CellSummary struct {
 	Cell    Cell
 	Records []*Record
+
+	columns []string // metrics instead of the usual columns
 }
 
 // Summarise gathers the runs of the suite that the store has, up to the given number of seeds.
 func Summarise(suite *Suite, seeds int, store *Store) (*Summary, error) {
 	s := &Summary{Suite: suite}
 	for _, cell := range suite.Cells {
-		c := CellSummary{Cell: cell}
+		c := CellSummary{Cell: cell, columns: suite.Columns}
 		for seed := range uint64(seeds) {
 			spec := cell.Spec
 			spec.Seed = seed
@@ -44,7 +46,7 @@ func Summarise(suite *Suite, seeds int, store *Store) (*Summary, error) {
 
 // Successes returns how many runs succeeded.
 func (c *CellSummary) Successes() int {
-	return c.count(func(r *Record) bool { return r.Success(c.Cell.Bound) })
+	return c.count(func(r *Record) bool { return c.Cell.Success(r) })
 }
 
 // ClaimedWrongly returns how many runs claimed a wrong network.
@@ -89,6 +91,9 @@ func (s *Summary) Short() []CellSummary {
 var header = []string{"setting", "success", "95 %", "wrong claims", "error median", "max", "bound", "error / bar", "queries / P", "max", "seconds", "max"}
 
 func (c *CellSummary) row() []string {
+	if c.columns != nil {
+		return c.metricRow()
+	}
 	n := len(c.Records)
 	low, high := Wilson(c.Successes(), n)
 	maxError := c.values(func(r *Record) float64 { return r.MaxError })
@@ -111,7 +116,7 @@ func number(format string, v float64) string {
 
 // rows returns the header and a row a cell that has been run.
 func (s *Summary) rows() [][]string {
-	rows := [][]string{header}
+	rows := [][]string{s.header()}
 	for i := range s.Cells {
 		if len(s.Cells[i].Records) > 0 {
 			rows = append(rows, s.Cells[i].row())
@@ -124,7 +129,7 @@ func (s *Summary) rows() [][]string {
 func (s *Summary) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	rows := s.rows()
-	widths := make([]int, len(header))
+	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for k, text := range row {
 			widths[k] = max(widths[k], len([]rune(text)))
@@ -143,33 +148,49 @@ func (s *Summary) WriteText(w io.Writer) error {
 		fmt.Fprintln(out, strings.TrimRight(line, " "))
 	}
 	for _, f := range s.failures() {
+		if s.Suite.Columns != nil { // where metrics are measured, a goal that is not reached is a number like others
+			break
+		}
 		fmt.Fprintf(out, "failed: %s: %s (seed %s)\n", f.cell, f.reason, f.seeds())
 	}
 	return out.Flush()
 }
 
-// WriteMarkdown writes the table and the failures. figure is the path of the figure, seen from the document; empty when
-// there is none.
-func (s *Summary) WriteMarkdown(w io.Writer, command, figure string) error {
+// WriteMarkdown writes the table and the failures. figures are the paths of the figures, seen from the document; empty
+// ones are left out.
+func (s *Summary) WriteMarkdown(w io.Writer, command string, figures ...string) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "# %s\n\n", s.Suite.Title)
 	fmt.Fprintf(out, "Written by `%s`; do not edit. ", command)
-	fmt.Fprint(out, "A run is a success when it says that it identified the network, sizes and activation are right, and the largest "+
-		"relative error of a unit's parameters, modulo the model's symmetries, is within the bound. *95 %* is Wilson's confidence interval of the "+
-		"success rate; *wrong claims* are runs that say they identified the network while the error is neither within the bound nor within "+
-		fmt.Sprint(barSlack)+" times their own error bar; *error* is that of all runs that found the right sizes; *P* is the number of parameters. "+
-		"Medians and maxima are over the seeds; seconds are those of a run among others at the same time.\n\n")
+	if s.Suite.Columns != nil {
+		s.explainMetrics(out)
+	} else {
+		fmt.Fprint(out, "A run is a success when it says that it identified the network, sizes and activation are right, and the largest "+
+			"relative error of a unit's parameters, modulo the model's symmetries, is within the bound. *95 %* is Wilson's confidence interval of the "+
+			"success rate; *wrong claims* are runs that say they identified the network while the error is neither within the bound nor within "+
+			fmt.Sprint(barSlack)+" times their own error bar; *error* is that of all runs that found the right sizes; *P* is the number of parameters. "+
+			"Medians and maxima are over the seeds; seconds are those of a run among others at the same time.\n\n")
+	}
 	for k, row := range s.rows() {
 		fmt.Fprintf(out, "| %s |\n", strings.Join(row, " | "))
 		if k == 0 {
 			fmt.Fprintf(out, "|---%s|\n", strings.Repeat("|---:", len(row)-1))
 		}
 	}
-	if figure != "" {
-		fmt.Fprintf(out, "\n![Parameter error and queries per parameter of every run](%s)\n", figure)
+	for k, figure := range figures {
+		text := "Parameter error and queries per parameter of every run"
+		if k < len(s.Suite.Charts) {
+			text = s.Suite.Charts[k].Title
+		}
+		if figure != "" {
+			fmt.Fprintf(out, "\n![%s](%s)\n", text, figure)
+		}
+	}
+	failures := s.failures()
+	if s.Suite.Columns != nil {
+		failures = slices.DeleteFunc(failures, func(f failure) bool { return f.outcome != string(TimedOut) && f.outcome != string(Failed) })
 	}
 	fmt.Fprint(out, "\n## Failures\n\n")
-	failures := s.failures()
 	if len(failures) == 0 {
 		fmt.Fprintln(out, "None.")
 	} else {
@@ -224,7 +245,7 @@ func (s *Summary) failures() []failure {
 	for i := range s.Cells {
 		c := &s.Cells[i]
 		for _, r := range c.Records {
-			if r.Success(c.Cell.Bound) {
+			if c.Cell.Success(r) {
 				continue
 			}
 			f := failure{cell: c.Cell.Name, outcome: string(r.Outcome), stage: r.Stage, reason: r.why(c.Cell.Bound)}

@@ -24,9 +24,8 @@ type model struct {
 	name   string
 	a      *mat.Dense // d x m0, unit columns
 	p      *mat.Dense // m0 x m1: A^+ V
-	lift   *mat.Dense
-	scaled bool // norms of the a_i and b_l are unknown too
-	output bool // so are c and c0
+	scaled bool       // norms of the a_i and b_l are unknown too
+	output bool       // so are c and c0
 	signs  []float64
 }
 

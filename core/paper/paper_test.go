@@ -406,7 +406,7 @@ func TestParting(t *testing.T) {
 // More units than inputs, one hidden layer, biases: the successors' setting.
 func TestShallow(t *testing.T) {
 	g := function(t, "tanh")
-	truth := &Shallow{}
+	truth := &network.Shallow{}
 	w := directions(12, 6, 9)
 	for j := range 9 {
 		truth.Weight = append(truth.Weight, mat.Col(nil, j, w))

@@ -64,7 +64,7 @@ type Result struct {
 	// Uniform is the error of the network on fresh points, uniform in a ball.
 	Uniform    *Uniform         `json:"uniform,omitempty"`
 	Network    *network.Network `json:"-"`
-	Shallow    *Shallow         `json:"shallow,omitempty"`
+	Shallow    *network.Shallow `json:"shallow,omitempty"`
 	Activation string           `json:"-"`
 	State      *State           `json:"-"`
 }

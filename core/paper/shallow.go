@@ -7,38 +7,14 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
 )
 
-// Shallow is a network of one hidden layer, f(x) = c0 + sum_i c_i g(a_i . x + theta_i), the successors' setting
-// (arXiv 2211.04589), in which there may be more units than inputs.
-type Shallow struct {
-	Weight     [][]float64 `json:"weight"` // rows are units
-	Bias       []float64   `json:"bias"`
-	Output     []float64   `json:"output"`
-	OutputBias float64     `json:"output_bias"`
-	Activation string      `json:"activation"`
-}
-
-// Evaluate returns f at the rows of x.
-func (s *Shallow) Evaluate(g core.Function, x *mat.Dense) []float64 {
-	rows, _ := x.Dims()
-	y := make([]float64, rows)
-	u := make([]float64, len(s.Weight))
-	for k := range rows {
-		for i, a := range s.Weight {
-			u[i] = floats.Dot(a, x.RawRowView(k)) + s.Bias[i]
-		}
-		g.Apply(0, u, u)
-		y[k] = floats.Dot(u, s.Output) + s.OutputBias
-	}
-	return y
-}
-
 // assembleShallow finds signs (those of the output weights, by linear least squares) and biases (by risk minimisation)
-// for unit weights whose directions are known.
+// for unit weights whose directions are known, in one hidden layer, where there may be more units than inputs: the
+// successors' setting (arXiv 2211.04589).
 func (r *run) assembleShallow(ctx context.Context) error {
 	if r.state.First == nil {
 		return fault.New(fault.Unsupported, "no vector was accepted: there is no network to assemble")
@@ -78,12 +54,12 @@ func (r *run) assembleShallow(ctx context.Context) error {
 }
 
 // fitShallow fits biases and output weights by Levenberg-Marquardt, from biases of zero.
-func fitShallow(ctx context.Context, a *mat.Dense, candidate Candidate, data refine.Data, iterations int) (*Shallow, float64, error) {
+func fitShallow(ctx context.Context, a *mat.Dense, candidate Candidate, data refine.Data, iterations int) (*network.Shallow, float64, error) {
 	_, m := a.Dims()
 	rows := len(data.Y)
 	var u mat.Dense
 	u.Mul(data.X, a)
-	s := &Shallow{Bias: make([]float64, m), Output: make([]float64, m), Activation: candidate.Name}
+	s := &network.Shallow{Bias: make([]float64, m), Output: make([]float64, m), Activation: candidate.Name}
 	for i := range m {
 		s.Weight = append(s.Weight, mat.Col(nil, i, a))
 	}

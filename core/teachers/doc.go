@@ -16,6 +16,8 @@ type Teacher struct {
 	// Minimal is the smallest network that computes the same function. It is what queries can determine, and so what a
 	// network found is compared with; it is Network itself unless the teacher is degenerate.
 	Minimal *network.Network
+	// Shallow, where there is one, is what the oracle evaluates instead: a network of one hidden layer.
+	Shallow *network.Shallow
 }
 
 // generator is the source of all choices for a seed; purpose keeps those of different generators apart.
