@@ -164,6 +164,11 @@ func (f *benchSolversFlags) run(ctx context.Context, args []string) (err error) 
 	if err != nil {
 		return err
 	}
+	if ctx.Err() == nil {
+		cores := runtime.GOMAXPROCS(1)
+		summary.Peak = bench.PeakRate()
+		runtime.GOMAXPROCS(cores)
+	}
 	if err := f.write(summary, args); err != nil {
 		return err
 	}

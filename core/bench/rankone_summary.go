@@ -15,6 +15,7 @@ type RankOneSummary struct {
 	Suite   *RankOneSuite
 	Solvers []string
 	Cells   []RankOneCellSummary
+	Peak    float64 // flops a second of a product of large matrices on one core, for comparison; 0 where not measured
 }
 
 // RankOneCellSummary is what is kept of one kind of subspace, all solvers together.
@@ -180,6 +181,15 @@ func (s *RankOneSummary) WriteMarkdown(w io.Writer, command, figure string) erro
 	table(&text, overallHead, s.overall())
 	if figure != "" {
 		fmt.Fprintf(&text, "\n![Performance profiles and success](%s)\n", figure)
+	}
+	if rows := s.growth(); len(rows) > 0 {
+		text.WriteString("\nHow the cost grows: least squares fits of the logarithms, over the exact random subspaces that were solved. *flops* are those of the\n" +
+			"solver's products and factorisations by its own count.")
+		if s.Peak > 0 {
+			fmt.Fprintf(&text, " A product of matrices of order 512 ran at %.1f GFlop/s on one core in the same session.", s.Peak/1e9)
+		}
+		text.WriteString("\n\n")
+		table(&text, growthHead, rows)
 	}
 	text.WriteString("\nMedian times and largest errors of the runs that solved their problem:\n\n")
 	table(&text, cellHead, s.perCell())

@@ -241,3 +241,26 @@ func TestStandings(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// TestGrowth: exponents and rates of runs whose cost is known.
+func TestGrowth(t *testing.T) {
+	s := &RankOneSummary{Suite: &RankOneSuite{}, Solvers: []string{"a"}, Peak: 4e9}
+	for _, d := range []int{8, 16, 32, 64} {
+		var c RankOneCellSummary
+		for _, m := range []int{d / 2, d, 2 * d} {
+			work := math.Pow(float64(d), 2) * float64(m)
+			c.Records = append(c.Records, &RankOneRecord{
+				Spec: RankOneSpec{Family: SubspaceRandom, Solver: "a"}, Outcome: Solved, Dim: d, Subspace: m,
+				Seconds: 1e-9 * work, Statistics: map[string]float64{"flops": 3 * work},
+			})
+		}
+		s.Cells = append(s.Cells, c)
+	}
+	rows := s.growth()
+	if len(rows) != 1 || strings.Join(rows[0], " ") != "a 12 d^2.0 m^1.0 d^2.0 m^1.0 3.0 75 %" {
+		t.Errorf("%q", rows)
+	}
+	if rate := PeakRate(); !(rate > 1e7) {
+		t.Errorf("%g flops a second", rate)
+	}
+}

@@ -76,6 +76,7 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 	}
 	if s.polish {
 		collector.Statistics["newton_steps"] = float64(polisher.Steps)
+		collector.Statistics["flops"] += polisher.Flops
 	}
 	return collector.Solution(), nil
 }

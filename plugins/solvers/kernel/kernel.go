@@ -122,6 +122,10 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 		progress(core.SolverProgress{Found: collector.Accepted(), Wanted: collector.Wanted(), Starts: pair + 1})
 	}
 	collector.Statistics["newton_steps"] += float64(polisher.Steps)
+	// Products and traces of the minors, the Cholesky factor of their Gram matrix, six iterations for its null space.
+	m, d := float64(space.M), float64(space.D)
+	n := m * (m + 1) / 2
+	collector.Statistics["flops"] += polisher.Flops + 2*m*m*d*d*d + 2*m*m*m*m*d*d + n*n*n/3 + 6*4*n*n*m
 	return nil
 }
 

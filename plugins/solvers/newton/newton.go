@@ -76,5 +76,6 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 		return nil, err
 	}
 	collector.Statistics["newton_steps"] = float64(polisher.Steps)
+	collector.Statistics["flops"] += polisher.Flops
 	return collector.Solution(), nil
 }

@@ -83,6 +83,7 @@ func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collec
 		return ascend(ctx, collector, polisher, batch, config)
 	})
 	collector.Statistics["newton_steps"] += float64(polisher.Steps)
+	collector.Statistics["flops"] += polisher.Flops
 	return err
 }
 

@@ -23,6 +23,7 @@ type Polisher struct {
 	factor   []float64 // d x d
 	scratch  []float64 // d
 	Steps    int       // Newton steps taken so far
+	Flops    float64   // floating point operations of products and factorisations so far
 }
 
 // Polished is where a vector arrived.
@@ -150,6 +151,7 @@ func (p *Polisher) evaluate(group []*polishing) {
 			packSquare(q.trial, p.squares[i*length:(i+1)*length])
 		}
 		m := p.space.M
+		p.Flops += 8 * float64(n) * float64(m) * float64(length)
 		squares := blas64.General{Rows: n, Cols: length, Stride: length, Data: p.squares[:n*length]}
 		y := blas64.General{Rows: n, Cols: m, Stride: m, Data: p.y[:n*m]}
 		for range 2 {
@@ -208,6 +210,7 @@ func (p *Polisher) newton(group []*polishing) {
 			continue
 		}
 		p.Steps++
+		p.Flops += 3*float64(m)*float64(d)*float64(d) + float64(d)*float64(d)*float64(d)/3
 		q.steps++
 		q.length = blas64.Nrm2(vector(q.step))
 		if !(q.length < math.Inf(1)) {

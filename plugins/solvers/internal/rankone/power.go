@@ -19,7 +19,11 @@ type Batch struct {
 	squares  []float64 // n x d(d+1)/2
 	y        []float64 // n x m
 	next     []float64 // d
+	flops    float64   // of matrix products so far
 }
+
+// Flops returns the floating point operations of the products so far.
+func (b *Batch) Flops() float64 { return b.flops }
 
 // NewBatch returns a batch of the given unit vectors, which it changes in place.
 func NewBatch(space *Space, x [][]float64) *Batch {
@@ -50,6 +54,10 @@ func (c *Collector) Starts(random *rand.Rand, n int, whole bool) *Batch {
 	b.view = v
 	y := Gaussian(random, n*v.m)
 	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, blas64.General{Rows: n, Cols: v.m, Stride: v.m, Data: y}, v.byRow(p), 0, b.packed(n))
+	b.flops += 2*float64(n)*float64(v.m)*float64(p) + 24*float64(n*d*d)
+	if v.m < s.M { // the view itself
+		b.flops += 4 * float64(s.M) * float64(v.m) * float64(p)
+	}
 	element := blas64.General{Rows: d, Cols: d, Stride: d, Data: make([]float64, d*d)}
 	for i := range b.X {
 		x := Gaussian(random, d)
@@ -112,6 +120,7 @@ func (b *Batch) Alternate(tolerance float64) {
 			if Normalize(b.next) == 0 {
 				break
 			}
+			b.flops += 2 * float64(d*d)
 			moved := Distance(x, b.next)
 			copy(x, b.next)
 			if moved < tolerance {
@@ -131,6 +140,7 @@ func (b *Batch) project() {
 	for i, x := range b.X {
 		packSquare(x, b.squares[i*p:(i+1)*p])
 	}
+	b.flops += 4 * float64(n) * float64(p) * float64(m+1) // and one for the products with x
 	squares, y := b.packed(n), blas64.General{Rows: n, Cols: m, Stride: m, Data: b.y[:n*m]}
 	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, squares, b.view.byColumn(p), 0, y)
 	blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, y, b.view.byRow(p), 0, squares)

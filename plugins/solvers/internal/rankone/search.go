@@ -38,6 +38,7 @@ func (c *Collector) Search(ctx context.Context, random *rand.Rand, starts int, p
 		if err := ascend(batch); err != nil {
 			return err
 		}
+		c.Statistics["flops"] += batch.Flops()
 		if c.Accepted() > before {
 			fruitless = 0
 		}
