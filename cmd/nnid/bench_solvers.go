@@ -55,7 +55,7 @@ are kept: repeat the command to go on, with more seeds or with other solvers.
 Exit status: 0 done, whatever was solved; 2 the command line or a file is wrong; 1 anything else.`,
 		Example: `  nnid bench solvers
   nnid bench solvers --workers 1 --only exact --solver auto --solver spm
-  nnid bench solvers suites/targets.yaml --plugin-path plugins/examples/python`,
+  nnid bench solvers suites/rank-one/targets.yaml --plugin-path suites/rank-one/peers/nnid-plugin-peers`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fault.New(fault.Usage, "bench solvers takes one FILE at most, not %d", len(args))

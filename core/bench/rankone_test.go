@@ -21,6 +21,15 @@ func TestRankOneSuites(t *testing.T) {
 	if _, err := StandardRankOneSuite(); err != nil {
 		t.Fatal(err)
 	}
+	files, err := filepath.Glob("../../suites/rank-one/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no suites: %v", err)
+	}
+	for _, file := range files {
+		if _, err := ReadRankOneSuite(file); err != nil {
+			t.Error(err)
+		}
+	}
 	head := "format: nnid/rank-one-suite/v1\nname: s\nseeds: 1\n"
 	for text, want := range map[string]string{
 		"format: nnid/suite/v1\nname: s\nseeds: 1":           "format",
