@@ -22,23 +22,28 @@ import (
 func newExport(s *streams) *cobra.Command {
 	var dtype string
 	command := &cobra.Command{
-		Use:   "export NETWORK.json FILE",
+		Use:   "export NETWORK FILE",
 		Short: "Write a network as ONNX, .npz or .safetensors",
-		Long: `export writes a network file, such as the network.json of a run, in the format that the ending of FILE names:
+		Long: `export writes a network, a network file or the run directory that has one, in the format that the ending of FILE
+names:
 
   .onnx         for ONNX Runtime and others: an input x (rows x d), an output y (rows)
   .npz          for NumPy: the arrays A, theta, B, tau, c, c0 and activation
   .safetensors  for PyTorch: the state dict of Sequential(Linear, activation, Linear, activation, Linear)
 
 docs/files.md has examples of how to go on from there.`,
-		Example: `  nnid export nnid-run/network.json found.onnx
+		Example: `  nnid export nnid-run found.onnx
   nnid export nnid-run/network.json found.npz`,
-		Args: arguments("NETWORK.json", "FILE"),
+		Args: arguments("NETWORK", "FILE"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if dtype != string(core.FP64) && dtype != string(core.FP32) {
 				return fault.New(fault.Usage, "--dtype %s is not known; choose FP64 or FP32", dtype)
 			}
-			n, err := network.ReadFile(args[0])
+			from := args[0]
+			if info, err := os.Stat(from); err == nil && info.IsDir() {
+				from = filepath.Join(from, "network.json")
+			}
+			n, err := network.ReadFile(from)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,31 @@ func TestFieldNumbers(t *testing.T) {
 				t.Errorf("onnx.proto does not have %s", line)
 			}
 		}
+	}
+}
+
+// Tensors of every type are read as the onnx package reads them, as bytes and in the fields of the type.
+func TestTensors(t *testing.T) {
+	folder := t.TempDir()
+	types := 0
+	for line := range strings.Lines(script(t, "testdata/tensors.py", folder)) {
+		words := strings.Fields(line)
+		types++
+		for _, ending := range []string{"raw", "fields"} {
+			tensor := readTensor(t, filepath.Join(folder, words[0]+"-"+ending+".pb"))
+			if !slices.Equal(tensor.Shape, []int{len(words) - 1}) {
+				t.Errorf("%s, %s: shape %v", words[0], ending, tensor.Shape)
+				continue
+			}
+			for i, word := range words[1:] {
+				if want, err := strconv.ParseFloat(word, 64); err != nil || tensor.at(i) != want {
+					t.Errorf("%s, %s: element %d is %v, want %s", words[0], ending, i, tensor.at(i), word)
+				}
+			}
+		}
+	}
+	if types != 13 {
+		t.Errorf("%d types", types)
 	}
 }
 
