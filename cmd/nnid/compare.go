@@ -69,7 +69,11 @@ func compareNetworks(ctx context.Context, h *host.Host, truth, found *network.Ne
 		if _, ok := functions[name]; ok {
 			continue
 		}
-		activation, err := h.Activation(ctx, name, nil)
+		plain, options, err := core.ParseNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		activation, err := h.Activation(ctx, plain, options)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +105,7 @@ func printComparison(s *streams, truth *network.Network, c *network.Comparison) 
 	m0, m1 := truth.Sizes()
 	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "networks\t%d inputs, %d + %d neurons, %s, %d parameters\n", truth.Inputs(), m0, m1, truth.First.Activation, truth.Parameters())
+	fmt.Fprintf(w, "networks\t%d inputs, %d + %d neurons, %s, %d parameters\n", truth.Inputs(), m0, m1, truth.Activations(), truth.Parameters())
 	fmt.Fprintf(w, "first layer\tlargest error %.1e\n", slices.Max(c.First))
 	fmt.Fprintf(w, "second layer\tlargest error %.1e\n", slices.Max(c.Second))
 	fmt.Fprintf(w, "output\tlargest error %.1e, bias %.1e\n", slices.Max(c.Output), c.OutputBias)

@@ -431,7 +431,12 @@ func (r *Runner) function(ctx context.Context, name string) (core.Function, erro
 	}
 	r.mu.Unlock()
 	c.once.Do(func() {
-		activation, err := r.Components.Activation(ctx, name, nil)
+		plain, options, err := core.ParseNamed(name)
+		if err != nil {
+			c.err = err
+			return
+		}
+		activation, err := r.Components.Activation(ctx, plain, options)
 		if err != nil {
 			c.err = err
 			return

@@ -80,6 +80,7 @@ const (
 	enoughOfFit  = 1e-3
 	rounds       = 4 // of looking elsewhere
 	unseenSlopes = 1e-6
+	slopeMisfit  = 1e-4 // slopes are known better than that
 )
 
 // Find identifies the network behind the oracle, each layer's activation among its candidates. The error is
@@ -216,12 +217,17 @@ func explain(ctx context.Context, f *field, planes []*hyperplane, place func(*hy
 				if at < 0 {
 					continue
 				}
-				sign, err := orientation(planes, h, facts)
+				sign, misfit, err := orientation(planes, h, facts)
 				if err != nil {
 					return best, nil, nil, err
 				}
-				if s, ok := profiles[at].fit(candidate.Function, sign); ok && s.part < fits[c][k].part {
-					fits[c][k] = s
+				if s, ok := profiles[at].fit(candidate.Function, sign); ok {
+					if misfit > slopeMisfit {
+						s.part = math.Max(s.part, misfit)
+					}
+					if s.part < fits[c][k].part {
+						fits[c][k] = s
+					}
 				}
 			}
 			misfits[c] = worst(fits[c])
@@ -268,25 +274,23 @@ func median(fits []shape) float64 {
 
 // orientation tells on which side of a unit's hyperplane its argument is positive: +1 along the normal. Softplus, SiLU and GELU look the
 // same turned round, up to a linear function; but the share that the unit has in the gradient is its slope times what is common to
-// both sides, and nothing on the side where the slope is zero.
-func orientation(planes []*hyperplane, h *hyperplane, f core.Facts) (float64, error) {
-	at := 0
-	for k := range planes {
-		if planes[k] == h {
-			at = k
-		}
-	}
+// both sides, and nothing on the side where the slope is zero. Misfit is how far the ratio of the shares is from that of the slopes,
+// which the bend itself says nothing of either.
+func orientation(planes []*hyperplane, h *hyperplane, f core.Facts) (sign, misfit float64, err error) {
+	at := slices.Index(planes, h)
 	before, _, err := shares(planes, h.before)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	behind, _, err := shares(planes, h.behind)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	l, r := before[at], behind[at]
-	if math.Abs(l*f.Right.Slope-r*f.Left.Slope) <= math.Abs(l*f.Left.Slope-r*f.Right.Slope) {
-		return 1, nil
+	along, against := math.Abs(l*f.Right.Slope-r*f.Left.Slope), math.Abs(l*f.Left.Slope-r*f.Right.Slope)
+	size := (math.Abs(l) + math.Abs(r)) * math.Max(math.Abs(f.Left.Slope), math.Abs(f.Right.Slope))
+	if along <= against {
+		return 1, along / size, nil
 	}
-	return -1, nil
+	return -1, against / size, nil
 }

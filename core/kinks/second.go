@@ -157,3 +157,37 @@ func (r *Result) Near(rng *rand.Rand, reach float64) []float64 {
 	}
 	return x
 }
+
+// Points returns count places for a fit of all parameters: at half of them every unit of the first layer is alive, at the others one
+// unit of the second, all in turn. At random points some may be on one side of their bend throughout.
+func (r *Result) Points(rng *rand.Rand, count int) [][]float64 {
+	const (
+		reach   = 3 // of the arguments of units that are alive
+		farther = 12
+		draws   = 60
+	)
+	m0, m1 := r.Network.Sizes()
+	points := make([][]float64, count)
+	z := make([]float64, m0)
+	for k := range points {
+		if k%2 == 0 {
+			points[k] = r.Near(rng, reach)
+			continue
+		}
+		l := k / 2 % m1
+		wanted := reach * (2*rng.Float64() - 1)
+		least := math.Inf(1)
+		for range draws {
+			x := r.Near(rng, farther*rng.Float64())
+			for i := range z {
+				z[i] = floats.Dot(r.Network.First.Weight.RawRowView(i), x) + r.Network.First.Bias[i]
+			}
+			r.G.Function.Apply(0, z, z)
+			p := floats.Dot(r.Network.Second.Weight.RawRowView(l), z) + r.Network.Second.Bias[l]
+			if away := math.Abs(p - wanted); away < least {
+				points[k], least = x, away
+			}
+		}
+	}
+	return points
+}

@@ -71,7 +71,11 @@ func Read(r io.Reader) (*Network, error) {
 		if k == len(f.Layers)-1 {
 			continue
 		}
-		if err := core.CheckName(layer.Activation); err != nil {
+		name, _, err := core.ParseNamed(layer.Activation)
+		if err == nil {
+			err = core.CheckName(name) // a file names no plugin
+		}
+		if err != nil {
 			return nil, fault.New(fault.Usage, "layers[%d].activation: %w", k, err)
 		}
 	}

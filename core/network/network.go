@@ -43,6 +43,14 @@ func (n *Network) Inputs() int { _, d := n.First.Weight.Dims(); return d }
 // Sizes returns the numbers of neurons of the hidden layers.
 func (n *Network) Sizes() (m0, m1 int) { return n.First.Neurons(), n.Second.Neurons() }
 
+// Activations returns the name of the hidden layers' activation, or "G,H" where they differ.
+func (n *Network) Activations() string {
+	if n.First.Activation == n.Second.Activation {
+		return n.First.Activation
+	}
+	return n.First.Activation + "," + n.Second.Activation
+}
+
 // Parameters returns P = m0 (d+1) + m1 (m0+1) + m1 + 1.
 func (n *Network) Parameters() int {
 	m0, m1 := n.Sizes()

@@ -429,6 +429,18 @@ func TestEquivalent(t *testing.T) {
 			t.Errorf("%s is said to be sigmoid by %v", name, a)
 		}
 	}
+	sharp := compile.Direct(core.Facts{
+		Left: core.Tail{Asymptotic: true, Rate: 4}, Right: core.Tail{Asymptotic: true, Slope: 1, Rate: 4},
+	}, [core.MaxDerivative + 1]func(float64) float64{func(t float64) float64 { return math.Max(t, 0) + math.Log1p(math.Exp(-4*math.Abs(t)))/4 }})
+	softplus := function(t, "softplus")
+	if got, ok := Equivalent(sharp, softplus); !ok || got != (Affine{Rate: 4, Scale: 0.25, Shift: 0}) {
+		t.Errorf("softplus of another sharpness: %v, %v", got, ok)
+	}
+	for _, name := range []string{"silu", "gelu", "elu", "leaky", "gompertz"} {
+		if a, ok := Equivalent(softplus, function(t, name)); ok {
+			t.Errorf("softplus is said to be %s by %v", name, a)
+		}
+	}
 	// Same limits and the same rate, another shape.
 	other := compile.Direct(tanh.Facts(), [core.MaxDerivative + 1]func(float64) float64{func(t float64) float64 {
 		return math.Tanh(t) * (1 + 0.01/math.Cosh(t))

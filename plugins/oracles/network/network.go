@@ -127,11 +127,19 @@ func open(options core.Options) (core.Oracle, error) {
 	return o, nil
 }
 
-func activation(path, name string) (core.Activation, error) {
+func activation(path, text string) (core.Activation, error) {
+	name, options, err := core.ParseNamed(text)
+	if err != nil {
+		return nil, err
+	}
 	var known []string
 	for _, factory := range activations.All() {
 		if factory.Name == name {
-			return factory.Open(nil)
+			resolved, err := factory.Resolve(core.KindActivation, options)
+			if err != nil {
+				return nil, fault.New(fault.Usage, "network file %s: %w", path, err)
+			}
+			return factory.Open(resolved)
 		}
 		known = append(known, factory.Name)
 	}
