@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,4 +117,35 @@ func childrenOfBinary(t *testing.T) []string {
 		}
 	}
 	return running
+}
+
+// TestNoProgramIsLeft interrupts and kills a run whose oracle waits for a program that does not answer: the program is gone with it.
+func TestNoProgramIsLeft(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			file := filepath.Join(folder, "pid")
+			command := exec.Command(binary, "identify", "-q", "--activation", "tanh", "--run-dir", filepath.Join(folder, "run"), "--oracle", "exec",
+				"--oracle-option", "inputs=2", "--oracle-option", `command=sh -c 'echo $$ > "`+file+`.new"; mv "`+file+`.new" "`+file+`"; exec sleep 1000'`)
+			command.Env = append(os.Environ(), "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder, "NNID_PLUGIN_PATH=")
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, time.Minute, "program", func() bool { _, err := os.Stat(file); return err == nil })
+			pid, err := strconv.Atoi(strings.TrimSpace(readFile(t, file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(pid, 0); err != nil {
+				t.Fatalf("the program does not run: %v", err)
+			}
+			if err := command.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Wait(); err == nil {
+				t.Error("the run ended well")
+			}
+			waitFor(t, 10*time.Second, "end of the program", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
+		})
+	}
 }

@@ -198,11 +198,15 @@ func (r *rpc) call(ctx context.Context, f func(context.Context) error) error {
 		limited, cancel := context.WithTimeout(ctx, r.timeout)
 		err := f(limited)
 		cancel()
+		callers, ok := ctx.Deadline()
+		deadline, _ := limited.Deadline()
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case status.Code(err) == codes.DeadlineExceeded && ok && callers.Equal(deadline):
+			return context.DeadlineExceeded // the server's clock was a little faster than the caller's
 		case attempt == r.retries || !repeatable(err):
 			return r.failed(err)
 		}
