@@ -131,4 +131,11 @@ func summarisePaper(w io.Writer, r *paper.Result) {
 	for _, line := range paper.Worst(r.Candidates) {
 		fmt.Fprintf(w, "condition\t%s\n", line)
 	}
+	for j, v := range r.Candidates {
+		for _, c := range v.Conditions {
+			if c.Decides && !c.Holds {
+				fmt.Fprintf(w, "rejected\tcandidate %d: %s\n", j, c)
+			}
+		}
+	}
 }

@@ -24,7 +24,7 @@ import (
 // it. It is a variable projection problem (Golub, Pereyra 1973) with m (d-1) unknowns, started at what the solver found.
 
 // mostUnknowns is how many unknowns a joint fit may have: its normal equations are dense, and their time grows with the cube.
-const mostUnknowns = 2000
+const mostUnknowns = 3000
 
 // joint is a fit of m rank-ones to the weighted basis.
 type joint struct {

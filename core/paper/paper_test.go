@@ -508,3 +508,13 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Fewer Hessians than dimensions give what they span, and too little of everything, not an error.
+func TestFewHessians(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 6, M0: 6, M1: 2}, 0.05, "tanh", 3).Network
+	result, err := Run(t.Context(), problem(hide(n, g), 6, 6, 2, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, core.Options{"hessians": "5"}), Seed: 5, StopAfter: StageSubspace})
+	if err != nil || result.State.Subspace.Dimension() != 5 {
+		t.Errorf("5 Hessians: %v (%v)", result.State.Subspace, err)
+	}
+}

@@ -2,6 +2,7 @@ package paper
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -153,17 +154,20 @@ func (r *run) span() error {
 	if r.state.Hessians == nil {
 		return fault.New(fault.Usage, "the stage subspace needs Hessians: enter the run with a file that holds them")
 	}
-	s, err := subspace.Span(symmetric(r.state.Hessians), m)
-	if err != nil {
-		return err
-	}
-	r.state.Subspace = s
-	r.result.measure("singular_gap", s.Gap())
-	r.result.measure("dimension", float64(s.Dimension()))
 	from := "given"
 	if m == 0 {
 		from = "from the spectrum"
 	}
+	if n := len(r.state.Hessians); m > n {
+		m, from = n, fmt.Sprintf("of the %d given, as there are no more Hessians", m)
+	}
+	s, err := subspace.Span(symmetric(r.state.Hessians), m)
+	if err != nil {
+		return fault.New(fault.Unsupported, "%w", err)
+	}
+	r.state.Subspace = s
+	r.result.measure("singular_gap", s.Gap())
+	r.result.measure("dimension", float64(s.Dimension()))
 	r.report.finish("dimension %d (%s), singular gap sigma_m / sigma_m+1 = %.3g, sigma_m / sigma_1 = %.1e", s.Dimension(), from, s.Gap(), s.Spectrum[s.Dimension()-1]/s.Spectrum[0])
 	return nil
 }
