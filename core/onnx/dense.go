@@ -195,9 +195,15 @@ func (s *symbol) layer() Layer {
 	return l
 }
 
+// kernelWork is what a call takes however little it computes: a graph can ask for many.
+const kernelWork = 1 << 8
+
 // kernel runs the operator of a node on tensors.
 func (d *denser) kernel(s *step, node *Node, in []*Tensor) ([]*Tensor, error) {
 	if err := d.budget.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := d.budget.spend(kernelWork); err != nil {
 		return nil, err
 	}
 	c := &call{budget: d.budget, node: node, opset: s.opset, in: in}
@@ -208,14 +214,14 @@ func (d *denser) kernel(s *step, node *Node, in []*Tensor) ([]*Tensor, error) {
 	return out, err
 }
 
-// elementwise are the operators that may be part of an activation, and affine those of the layers, with the inputs that are
-// added and so count for the offset alone.
+// elementwise are the operators that may be part of an activation. The others are of layers: affine, with the inputs named that are
+// added and so count for the offset alone, and homogeneous.
 var (
 	elementwise = setOf(`Abs Acos Acosh Add And Asin Asinh Atan Atanh Cast Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu
 		Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mul Neg Not Or PRelu Pow
 		Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where`)
-	added  = map[string][]int{"Add": {0, 1}, "Sub": {0, 1}, "Gemm": {2}, "BatchNormalization": {2, 3}}
-	scaled = setOf(`Mul Div MatMul ReduceSum ReduceMean Concat Expand Flatten Gather Reshape Slice Split Squeeze Transpose Unsqueeze
+	affine      = map[string][]int{"Add": {0, 1}, "Sub": {0, 1}, "Gemm": {2}, "BatchNormalization": {2, 3}}
+	homogeneous = setOf(`Mul Div MatMul ReduceSum ReduceMean Concat Expand Flatten Gather Reshape Slice Split Squeeze Transpose Unsqueeze
 		ai.onnx.ml.Scaler`)
 )
 
@@ -417,10 +423,10 @@ func (d *denser) linear(s *step, key string, in []any) ([]any, error) {
 		}
 	}
 	joins := key == "Add" || key == "Sub" || key == "Concat"
-	isSum := added[key] != nil
+	isSum := affine[key] != nil
 	refused := fault.New(fault.Unsupported, "it is no part of dense layers, each an affine function and an activation of every neuron by itself")
 	switch {
-	case !isSum && !scaled[key], count > 1 && !joins:
+	case !isSum && !homogeneous[key], count > 1 && !joins:
 		return nil, refused
 	case key == "Div" || key == "MatMul" || key == "Gemm" || key == "Mul":
 		if _, ok := in[len(in)-1].(*symbol); ok && (key == "Div" || key == "Gemm" && len(in) == 3) {
@@ -430,20 +436,20 @@ func (d *denser) linear(s *step, key string, in []any) ([]any, error) {
 		return nil, refused
 	}
 	node := s.node
-	run := func(pick func(*symbol) []float64, homogeneous bool) ([]*Tensor, error) {
+	run := func(pick func(*symbol) []float64, column bool) ([]*Tensor, error) {
 		args := make([]*Tensor, len(in))
 		for k, v := range in {
 			switch v := v.(type) {
 			case *symbol:
 				args[k] = NewFloats(pick(v), v.shape...)
 			case *Tensor:
-				if args[k] = v; homogeneous && slices.Contains(added[key], k) {
+				if args[k] = v; column && slices.Contains(affine[key], k) {
 					args[k] = &Tensor{Shape: v.Shape, Floats: make([]float64, len(v.Floats)), Ints: make([]int64, len(v.Ints)), Integer: v.Integer}
 				}
 			}
 		}
 		current := &node
-		if homogeneous && key == "ai.onnx.ml.Scaler" {
+		if column && key == "ai.onnx.ml.Scaler" {
 			current = withoutOffset(&node)
 		}
 		return d.kernel(s, current, args)
