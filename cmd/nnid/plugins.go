@@ -19,7 +19,7 @@ import (
 func newPlugins(s *streams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "plugins",
-		Short: "List, check and trust plugins",
+		Short: "List, check, trust and write plugins",
 		Long: `Plugins are programs named nnid-plugin-NAME that offer activations, solvers and oracles. They are found in this
 order: --plugin-path, inside nnid itself, the folders of $NNID_PLUGIN_PATH, the user's plugin folder.
 
@@ -28,11 +28,12 @@ you have added with "nnid plugins add" are checked against their checksum before
 		Example: `  nnid plugins list
   nnid plugins check ./nnid-plugin-mine
   nnid plugins add ./nnid-plugin-mine
-  nnid plugins verify`,
+  nnid plugins verify
+  nnid plugins new activation mine`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newPluginsList(s), newPluginsCheck(s), newPluginsAdd(s), newPluginsVerify(s))
+	command.AddCommand(newPluginsList(s), newPluginsCheck(s), newPluginsAdd(s), newPluginsVerify(s), newPluginsNew(s))
 	return command
 }
 
