@@ -153,7 +153,10 @@ func (f *benchSolversFlags) run(ctx context.Context, args []string) (err error) 
 			Components: benchComponents{here: host.InProcess{Plugin: builtins()}, host: h}, Tables: tables.Files,
 			Workers: f.workers, Timeout: f.timeout, Rerun: bench.Rerun(f.rerun), Version: buildText(),
 		},
-		Solvers: solvers, Observe: f.observe,
+		Solvers: solvers, Here: map[string]bool{}, Observe: f.observe,
+	}
+	for _, factory := range builtins().Solvers {
+		runner.Here[factory.Name] = true
 	}
 	for _, a := range activations.All() {
 		runner.Runner.Activations = append(runner.Runner.Activations, a.Name)
@@ -186,6 +189,9 @@ func (f *benchSolversFlags) found(ctx context.Context, h *host.Host) ([]string, 
 	}
 	var names []string
 	for _, l := range listings {
+		if l.Err != nil {
+			fmt.Fprintf(f.streams.err, "nnid: left out: %v\n", l.Err)
+		}
 		if l.Err != nil || l.Shadowed {
 			continue
 		}

@@ -35,15 +35,21 @@ func (s *RankOneSummary) growth() [][]string {
 		if len(orders) < 3 || len(ratios) < 2 {
 			continue
 		}
+		seconds := func(r *RankOneRecord) float64 { // processor time where there is any
+			if v := r.ownSeconds(); v > 0 {
+				return v
+			}
+			return r.Seconds
+		}
 		flops := func(r *RankOneRecord) float64 { return r.Statistics["flops"] }
-		row := []string{solver, fmt.Sprint(len(runs)), powers(runs, func(r *RankOneRecord) float64 { return r.Seconds }), "-", "-", "-"}
+		row := []string{solver, fmt.Sprint(len(runs)), powers(runs, seconds), "-", "-", "-"}
 		if !slices.ContainsFunc(runs, func(r *RankOneRecord) bool { return !(flops(r) > 0) }) {
 			row[3] = powers(runs, flops)
 			most := slices.MaxFunc(runs, func(a, b *RankOneRecord) int { return a.Dim*a.Dim*a.Subspace - b.Dim*b.Dim*b.Subspace })
 			var rates []float64
 			for _, r := range runs {
 				if r.Dim == most.Dim && r.Subspace == most.Subspace {
-					rates = append(rates, flops(r)/r.Seconds)
+					rates = append(rates, flops(r)/seconds(r))
 				}
 			}
 			row[4] = fmt.Sprintf("%.1f", median(rates)/1e9)

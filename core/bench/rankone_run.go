@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -51,6 +52,8 @@ type RankOneRecord struct {
 type RankOneRunner struct {
 	Runner  *Runner  // opens components, and identifies networks for the family pipeline
 	Solvers []string // by name
+	// Here says which of them run in this process: their processor time is known where they run alone.
+	Here map[string]bool
 	// Observe is called after every run, from one goroutine at a time; done counts the kept ones too. May be nil.
 	Observe func(cell RankOneCell, record *RankOneRecord, done, total int)
 }
@@ -171,9 +174,11 @@ func (r *RankOneRunner) one(ctx context.Context, spec RankOneSpec, problem *Rank
 	limited, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	runtime.GC() // nobody pays for another's garbage
+	cpu, measured := cpuSeconds()
 	started := time.Now()
 	solution, err := guardedSolve(limited, solver, problem.Problem)
 	record.Seconds, record.Finished = time.Since(started).Seconds(), time.Now().UTC()
+	after, _ := cpuSeconds()
 	switch {
 	case err != nil && limited.Err() != nil:
 		record.Outcome, record.Reason = TimedOut, fmt.Sprintf("not done after %s", timeout)
@@ -184,7 +189,13 @@ func (r *RankOneRunner) one(ctx context.Context, spec RankOneSpec, problem *Rank
 	default:
 		v := problem.judge(solution)
 		record.Found, record.Returned, record.MaxError, record.MedianError = v.found, v.returned, v.worst, v.median
-		record.Statistics = solution.Statistics
+		record.Statistics = maps.Clone(solution.Statistics)
+		if _, own := record.Statistics[processorTime]; !own && measured && r.Runner.Workers == 1 && r.Here[spec.Solver] {
+			if record.Statistics == nil {
+				record.Statistics = map[string]float64{}
+			}
+			record.Statistics[processorTime] = after - cpu
+		}
 		record.Outcome = Solved
 		if !v.complete(m) {
 			record.Outcome = Incomplete
@@ -284,10 +295,13 @@ func (e *eavesdropper) Solve(_ context.Context, problem core.Problem, _ func(cor
 	return nil, fault.New(fault.Usage, "the subspace is all that was wanted")
 }
 
-// ownSeconds is the time a solver took by its own account, for comparison with that from outside: a plugin's has the
-// transfer of the basis in it. NaN where the solver keeps no such account.
+// processorTime is the statistic of the processor time of a run: by the solver's own account where it runs in a process of
+// its own, measured from outside where it runs alone in this one. On a busy machine it tells more than the time that passed.
+const processorTime = "cpu_seconds"
+
+// ownSeconds is that time, NaN where there is none.
 func (r *RankOneRecord) ownSeconds() float64 {
-	if v, ok := r.Statistics["seconds"]; ok {
+	if v, ok := r.Statistics[processorTime]; ok {
 		return v
 	}
 	return math.NaN()

@@ -20,10 +20,10 @@ type RankOneStore struct{ db *sql.DB }
 const rankOneSchema = `CREATE TABLE IF NOT EXISTS extractions (
 	hash TEXT PRIMARY KEY, solver TEXT NOT NULL, family TEXT NOT NULL, seed INTEGER NOT NULL, spec TEXT NOT NULL,
 	outcome TEXT NOT NULL, reason TEXT NOT NULL, d INTEGER, m INTEGER, wanted INTEGER, found INTEGER, returned INTEGER,
-	max_error REAL, median_error REAL, seconds REAL, own_seconds REAL, statistics TEXT, timeout_seconds REAL, version TEXT, finished TEXT) WITHOUT ROWID`
+	max_error REAL, median_error REAL, seconds REAL, cpu_seconds REAL, statistics TEXT, timeout_seconds REAL, version TEXT, finished TEXT) WITHOUT ROWID`
 
 const rankOneColumns = `hash, solver, family, seed, spec, outcome, reason, d, m, wanted, found, returned,
-	max_error, median_error, seconds, own_seconds, statistics, timeout_seconds, version, finished`
+	max_error, median_error, seconds, cpu_seconds, statistics, timeout_seconds, version, finished`
 
 // OpenRankOneStore opens or creates the database at path.
 func OpenRankOneStore(path string) (*RankOneStore, error) {
@@ -109,7 +109,7 @@ func (s *RankOneStore) Get(hash string) (*RankOneRecord, error) {
 func (s *RankOneSummary) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"cell", "solver", "seed", "outcome", "reason", "family", "d", "m", "angle", "perturbation", "wanted", "found", "returned",
-		"max_error", "median_error", "seconds", "own_seconds", "statistics", "version", "hash"})
+		"max_error", "median_error", "seconds", "cpu_seconds", "statistics", "version", "hash"})
 	number := func(v float64) string {
 		if math.IsNaN(v) {
 			return ""

@@ -53,7 +53,7 @@ type standing struct {
 	runs, solved, unsupported, timeout int
 	invented                           int // runs that returned what is not there
 	seconds                            float64
-	times, own, errors                 []float64 // of runs that solved; own with the plugin's transfer left out
+	times, own, errors                 []float64 // of runs that solved; own is processor time
 	relative                           []float64 // error over perturbation, where there is one
 	ratios                             []float64 // time over that of the fastest solver, of runs that solved
 }
@@ -128,7 +128,7 @@ func (s *RankOneSummary) overall() [][]string {
 	return rows
 }
 
-var cellHead = []string{"subspaces", "solver", "solved", "ms", "own ms", "largest error", "error / perturbation"}
+var cellHead = []string{"subspaces", "solver", "solved", "ms", "CPU ms", "largest error", "error / perturbation"}
 
 func (s *RankOneSummary) perCell() [][]string {
 	var rows [][]string
@@ -177,7 +177,7 @@ func (s *RankOneSummary) WriteMarkdown(w io.Writer, command, figure string) erro
 	fmt.Fprintf(&text, "# %s\n\n    %s\n\n", s.Suite.Title, command)
 	text.WriteString("Best first, by failures and then by time. A run has solved its problem when every planted vector was found, within what rounding\n" +
 		"and perturbation explain, and nothing else was returned. *time / fastest* is the geometric mean, over the problems solved, of the time\n" +
-		"over that of the fastest solver of each. *own ms* is what a plugin reports of itself: its process's share of the time.\n\n")
+		"over that of the fastest solver of each. *CPU ms* is processor time, where it was measured (--workers 1) or the plugin tells it.\n\n")
 	table(&text, overallHead, s.overall())
 	if figure != "" {
 		fmt.Fprintf(&text, "\n![Performance profiles and success](%s)\n", figure)

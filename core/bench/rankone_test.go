@@ -176,7 +176,7 @@ func (s scripted) Solve(ctx context.Context, problem core.Problem, _ func(core.S
 	case "silent":
 		return nil, nil
 	}
-	return &core.Solution{Statistics: map[string]float64{"seconds": 0.5, "odd": math.NaN()}}, nil
+	return &core.Solution{Statistics: map[string]float64{"cpu_seconds": 0.5, "odd": math.NaN()}}, nil
 }
 
 // TestRankOneRun: every way to end is a record, kept and not repeated; the summary has them all, best first.
@@ -219,7 +219,7 @@ func TestRankOneRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := summary.Cells[0].Records[1]
-	if record.Statistics["seconds"] != 0.5 || record.ownSeconds() != 0.5 || !math.IsNaN(record.MaxError) || record.Wanted != 3 {
+	if record.Statistics["cpu_seconds"] != 0.5 || record.ownSeconds() != 0.5 || !math.IsNaN(record.MaxError) || record.Wanted != 3 {
 		t.Errorf("%+v", record)
 	}
 	var text, csv, svg, picture bytes.Buffer
