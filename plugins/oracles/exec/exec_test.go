@@ -320,3 +320,33 @@ func TestIdentity(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// BenchmarkQuery is what the two formats cost, a row and a call: figures in docs/backends.md.
+func BenchmarkQuery(b *testing.B) {
+	for _, name := range []string{"lines", "binary"} {
+		for _, rows := range []int{1, 1000} {
+			b.Run(fmt.Sprintf("%s/%d", name, rows), func(b *testing.B) {
+				given := core.Options{"command": fmt.Sprintf("'%s' program %s", os.Args[0], name), "inputs": "50", "format": name}
+				resolved, err := Factory.Resolve(core.KindOracle, given)
+				if err != nil {
+					b.Fatal(err)
+				}
+				o, err := Factory.Open(resolved)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer o.Close()
+				x := mat.NewDense(rows, 50, nil)
+				for i := range x.RawMatrix().Data {
+					x.RawMatrix().Data[i] = math.Sin(float64(i))
+				}
+				for b.Loop() {
+					if _, err := o.Query(b.Context(), x); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*rows), "µs/row")
+			})
+		}
+	}
+}

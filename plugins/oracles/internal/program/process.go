@@ -112,12 +112,9 @@ func (p *process) unread() int {
 	if p.stdout.Buffered() > 0 {
 		return p.stdout.Buffered()
 	}
-	// What is in the pipe already, without waiting for more.
-	if p.out.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
-		return 0 // a system whose pipes have no deadlines
+	if readable(p.out) {
+		_, _ = p.stdout.Peek(1) // an end is seen by the next exchange
 	}
-	_, _ = p.stdout.Peek(1) // a timeout is what is hoped for; an end is seen by the next exchange
-	_ = p.out.SetReadDeadline(time.Time{})
 	return p.stdout.Buffered()
 }
 
