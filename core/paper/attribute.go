@@ -60,13 +60,12 @@ func (r *run) attribute(ctx context.Context) error {
 	isSecond := labels[how]
 	r.result.Criteria = map[string][]int{}
 	for criterion, list := range labels {
-		layers := make([]int, len(r.result.Candidates))
+		_, k := r.state.Vectors.Dims()
+		layers := make([]int, k)
 		for k, j := range r.state.Accepted {
-			if j < len(layers) {
-				layers[j] = 1
-				if list[k] {
-					layers[j] = 2
-				}
+			layers[j] = 1
+			if list[k] {
+				layers[j] = 2
 			}
 		}
 		r.result.Criteria[criterion] = layers

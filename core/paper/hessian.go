@@ -122,6 +122,9 @@ func (r *run) noiseLevel(ctx context.Context, x []float64) (float64, error) {
 	v := sample.Direction(r.rng, len(x))
 	least := 0.0
 	for k, step := range []float64{1e-5, 1e-3, 1e-2} {
+		if r.problem.Domain > 0 { // the points lie up to four steps away
+			step = math.Min(step, r.problem.Domain/5)
+		}
 		noise, agree, err := sample.Noise(ctx, r.problem.Oracle, x, v, step)
 		if err != nil {
 			return 0, err
@@ -255,8 +258,8 @@ func within(points *mat.Dense, lift *mat.Dense, domain, margin float64) error {
 			v.MulVec(lift, mat.NewVecDense(len(row), row))
 			x = v.RawVector().Data
 		}
-		if largest := floats.Norm(x, math.Inf(1)); largest > domain-margin {
-			floats.Scale((domain-margin)/largest, row)
+		if largest := floats.Norm(x, math.Inf(1)); largest > (domain-margin)*(1-1e-12) {
+			floats.Scale((domain-margin)/largest*(1-1e-12), row) // rounding must not carry it over the edge
 		}
 	}
 	return nil

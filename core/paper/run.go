@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
@@ -139,6 +140,7 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 			return r.result, fault.New(fault.Usage, "the arrays are of order %d, but the model has %d inputs", n, problem.Inputs)
 		}
 	}
+	r.result.Accepted = r.state.Accepted
 	from := slices.Index(Stages, r.state.done()) + 1
 	r.result.Stage = r.state.done()
 	for k, stage := range Stages {
@@ -248,10 +250,15 @@ func (r *run) verify(ctx context.Context) error {
 	return nil
 }
 
+// paddings is how many random completions of an incomplete network the polish tries.
+const paddings = 6
+
 // polish is the exact recipe's least squares on all parameters. Units that the sizes say are missing start small and at
-// random.
+// random, a few times where that leads nowhere.
 func (r *run) polish(ctx context.Context) error {
-	start := pad(r.result.Network, r.problem.M0, r.problem.M1, r.rng)
+	incomplete := r.result.Network
+	padded := func() *network.Network { return pad(incomplete, r.problem.M0, r.problem.M1, r.rng) }
+	start := padded()
 	data, err := r.answers(ctx, wordGaussian, 4*start.Parameters()+50)
 	if err != nil {
 		return err
@@ -260,15 +267,26 @@ func (r *run) polish(ctx context.Context) error {
 	if start.Parameters() > 3000 {
 		fit = refine.GaussNewton
 	}
-	fitted, stats, err := fit(ctx, start, r.function, r.function, data, refine.Settings{Iterations: 200, Tolerance: 1e-4, Observe: func(iteration int, loss float64) {
-		r.report.progress(0, 0, fmt.Sprintf("iteration %d: root mean square residual %.1e", iteration, math.Sqrt(loss)))
-	}})
-	if err != nil {
-		return err
+	spread := stat.Variance(data.Y, nil)
+	enough := math.Max(1e-16*spread, 10*r.noise*r.noise)
+	least := math.Inf(1)
+	for try := range paddings {
+		fitted, stats, err := fit(ctx, start, r.function, r.function, data, refine.Settings{Iterations: 200, Tolerance: 1e-4, Observe: func(iteration int, loss float64) {
+			r.report.progress(0, 0, fmt.Sprintf("iteration %d: root mean square residual %.1e", iteration, math.Sqrt(loss)))
+		}})
+		if err != nil {
+			return err
+		}
+		if stats.Loss < least {
+			least = stats.Loss
+			r.result.Network = fitted
+		}
+		if start = padded(); least <= enough || start == incomplete || try == paddings-1 {
+			break
+		}
 	}
-	r.result.Network = fitted
-	r.result.measure("refine_loss", math.Sqrt(stats.Loss))
-	r.report.finish("least squares on all %d parameters: root mean square residual %.1e", fitted.Parameters(), math.Sqrt(stats.Loss))
+	r.result.measure("refine_loss", math.Sqrt(least))
+	r.report.finish("least squares on all %d parameters: root mean square residual %.1e", r.result.Network.Parameters(), math.Sqrt(least))
 	return nil
 }
 
