@@ -55,7 +55,7 @@ docs/files.md has examples of how to go on from there.`,
 			if err := writeConverted(args[1], content.Bytes()); err != nil {
 				return err
 			}
-			for _, name := range []string{n.First.Activation, n.Second.Activation} {
+			for _, name := range []string{n.First.Activation, n.Second.Activation} { // those that lack float64 have no options
 				if filepath.Ext(args[1]) == ".onnx" && !single && slices.Contains(files.Missing64, name) {
 					fmt.Fprintf(s.err, "nnid: note: ONNX Runtime computes %s in single precision only, and refuses this file; --dtype FP32 writes one that it takes\n", name)
 					break
@@ -115,7 +115,7 @@ docs/files.md shows how to write such files with PyTorch and scikit-learn.`,
 				return fault.New(fault.Usage, "--output-index %d --inputs %d: neither can be negative", settings.Output, settings.Inputs)
 			}
 			if activation != "" {
-				names := strings.Split(activation, ",")
+				names := splitNames(activation)
 				if len(names) > 2 || slices.Contains(names, "") {
 					return fault.New(fault.Usage, "--activation %s must be one name, or FIRST,SECOND", activation)
 				}
@@ -139,7 +139,7 @@ docs/files.md shows how to write such files with PyTorch and scikit-learn.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&activation, "activation", "", "activation of both hidden layers, or FIRST,SECOND; needed where the file does not say it")
+	flags.StringVar(&activation, "activation", "", "activation of both hidden layers, or FIRST,SECOND, such as tanh,softplus(beta=2); needed where the file does not say it")
 	flags.IntVar(&settings.Output, "output-index", 0, "which component of the output, counted from 0")
 	flags.StringVar(&settings.OutputName, "output", "", "ONNX: name of the output, or of a value between the nodes; needed only where not exactly one output holds floating point")
 	flags.IntVar(&settings.Inputs, "inputs", 0, "ONNX: inputs of the model; needed only where the file does not say")
@@ -159,22 +159,52 @@ func importNetwork(ctx context.Context, c *common, path string, settings files.S
 		return nil, err
 	}
 	defer closing(&err, h.Close)
-	components, err := componentsOf(ctx, h, core.KindActivation)
-	if err != nil {
-		return nil, err
+	names := []string{settings.First, settings.Second}
+	if settings.First == "" {
+		components, err := componentsOf(ctx, h, core.KindActivation)
+		if err != nil {
+			return nil, err
+		}
+		names = nil
+		for _, component := range components {
+			if !slices.ContainsFunc(component.Options, func(o core.Option) bool { return o.Required }) {
+				names = append(names, component.Name)
+			}
+		}
 	}
-	for _, component := range components {
-		activation, err := h.Activation(ctx, component.Name, nil)
-		if fault.Is(err, fault.Usage) {
-			continue // it needs options
-		} else if err != nil {
+	for _, name := range slices.Compact(names) {
+		plain, options, err := core.ParseNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		activation, err := h.Activation(ctx, plain, options)
+		if err != nil {
 			return nil, err
 		}
 		function, err := compile.Compile(ctx, activation)
 		if err != nil {
 			return nil, err
 		}
-		settings.Activations = append(settings.Activations, files.Activation{Name: component.Name, Function: function})
+		settings.Activations = append(settings.Activations, files.Activation{Name: name, Function: function})
 	}
 	return files.Read(ctx, path, settings)
+}
+
+// splitNames splits at commas that are not between parentheses.
+func splitNames(text string) []string {
+	names, depth := []string{""}, 0
+	for _, r := range text {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if r == ',' && depth == 0 {
+			names = append(names, "")
+		} else {
+			names[len(names)-1] += string(r)
+		}
+	}
+	return names
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/nnid/nnid/core/network"
 )
 
-// Activation is a named activation that a file's is compared with.
+// Activation is an activation that a file's is compared with, under the name that a network file gives it, options included.
 type Activation struct {
 	Name     string
 	Function core.Function
@@ -83,7 +83,7 @@ func assemble(layers [3]dense, g, h string, output int) (*network.Network, error
 		case name == network.Identity:
 			return nil, fault.New(fault.Unsupported, "the activation of hidden layer %d is the identity, so that there is no such layer", k+1)
 		}
-		if err := core.CheckName(name); err != nil {
+		if _, _, err := core.ParseNamed(name); err != nil {
 			return nil, fault.New(fault.Usage, "the activation of hidden layer %d: %w", k+1, err)
 		}
 	}

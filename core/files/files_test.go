@@ -42,6 +42,9 @@ var known = []Activation{
 	{"softplus", function(softplus)}, {"leaky", function(func(t float64) float64 { return 0.1*t + 0.9*softplus(t) })},
 	{"gompertz", function(func(t float64) float64 { return math.Exp(-math.Exp(-t)) })},
 	{"elu", function(func(t float64) float64 { return math.Max(t, 0) + math.Expm1(math.Min(t, 0)) })},
+	{"softplus(beta=3)", function(func(t float64) float64 { return softplus(3*t) / 3 })},
+	{"leaky(slope=0.25)", function(func(t float64) float64 { return 0.25*t + 0.75*softplus(t) })},
+	{"elu(alpha=2)", function(func(t float64) float64 { return math.Max(t, 0) + 2*math.Expm1(math.Min(t, 0)) })},
 	{"gelu-tanh", function(func(t float64) float64 { return t / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(t+0.044715*t*t*t))) })},
 	{"softsign", function(func(t float64) float64 { return t / (1 + math.Abs(t)) })},
 }
@@ -177,8 +180,8 @@ func TestErrors(t *testing.T) {
 		`has 2 linear layers (a (1 to 1), c (1 to 1))`:                                                                       {"n.safetensors", header(`{"a.weight": {"dtype": "F64", "shape": [1, 1], "data_offsets": [0, 8]}, "c.weight": {"dtype": "F64", "shape": [1, 1], "data_offsets": [8, 16]}}`, 16), Settings{}},
 		`this is no ONNX model`:                                                                                              {"n.onnx", []byte("no"), Settings{}},
 		`the model has 0 hidden layers; a network of nnid's has two`:                                                         {"n.onnx", graph(onnx.Node{Op: "Neg", Inputs: []string{"x"}, Outputs: []string{"y"}}), Settings{}},
-		`hidden layer 1: its activation, by Tanh, is none of those there are: sigmoid`:                                       {"n.onnx", encode(t, ".onnx", n), Settings{Activations: known[1:2]}},
-		`hidden layer 1, by Tanh, does not have the values of sigmoid`:                                                       {"n.onnx", encode(t, ".onnx", n), Settings{First: "sigmoid", Second: "tanh", Activations: known}},
+		`hidden layer 1: its activation, by Tanh, is none of these: sigmoid`:                                                 {"n.onnx", encode(t, ".onnx", n), Settings{Activations: known[1:2]}},
+		`its activation, by Tanh, is none of these: sigmoid`:                                                                 {"n.onnx", encode(t, ".onnx", n), Settings{First: "sigmoid", Second: "tanh", Activations: known}},
 	} {
 		_, err := Read(t.Context(), save(t, c.name, c.data), c.s)
 		if kind := fault.KindOf(err); err == nil || !strings.Contains(err.Error(), want) || kind != fault.Usage && kind != fault.Unsupported {

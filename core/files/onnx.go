@@ -11,6 +11,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/onnx"
@@ -45,16 +46,15 @@ func fromONNX(ctx context.Context, m *onnx.Model, s Settings) (*network.Network,
 		if k == 2 {
 			break
 		}
-		name, entry, err := matching(l, s.Activations)
-		if err != nil && names[k] == "" {
+		known := s.Activations
+		if names[k] != "" {
+			known = slices.DeleteFunc(slices.Clone(known), func(a Activation) bool { return a.Name != names[k] })
+		}
+		var entry onnx.Entry
+		if names[k], entry, err = matching(l, known); err != nil {
 			return nil, fault.New(fault.Unsupported, "hidden layer %d: %w", k+1, err)
 		}
 		layers[k].enter(entry)
-		if names[k] == "" {
-			names[k] = name
-		} else if name != names[k] {
-			return nil, fault.New(fault.Usage, "hidden layer %d, by %s, does not have the values of %s", k+1, strings.Join(l.Operators, ", "), names[k])
-		}
 	}
 	return assemble(layers, names[0], names[1], s.Output)
 }
@@ -86,7 +86,7 @@ func matching(l onnx.Layer, known []Activation) (string, onnx.Entry, error) {
 		}
 	}
 	if least > sameValue {
-		return "", at, fmt.Errorf("its activation, by %s, is none of those there are: %s", strings.Join(l.Operators, ", "), strings.Join(names, ", "))
+		return "", at, fmt.Errorf("its activation, by %s, is none of these: %s", strings.Join(l.Operators, ", "), strings.Join(names, ", "))
 	}
 	return best, at, nil
 }
@@ -118,6 +118,9 @@ func writeONNX(w io.Writer, n *network.Network, single bool) error {
 	g.Inputs = []onnx.Value{{Name: "x", Element: element, Ranked: true, Shape: []int{-1, n.Inputs()}}}
 	g.Outputs = []onnx.Value{{Name: "y", Element: element, Ranked: true, Shape: []int{-1}}}
 	constant := func(name string, values []float64, shape ...int) {
+		if slices.ContainsFunc(g.Initializers, func(c onnx.Constant) bool { return c.Name == name }) {
+			return // an activation uses it twice
+		}
 		g.Initializers = append(g.Initializers, onnx.NewConstant(name, onnx.NewFloats(values, shape...), single))
 	}
 	node := func(op, output string, inputs ...string) {
@@ -125,7 +128,11 @@ func writeONNX(w io.Writer, n *network.Network, single bool) error {
 	}
 	value := "x"
 	for k, l := range []network.Layer{n.First, n.Second} {
-		write, ok := operators[l.Activation]
+		name, options, err := core.ParseNamed(l.Activation)
+		if err != nil {
+			return err
+		}
+		write, ok := operators[name]
 		if !ok {
 			return fault.New(fault.Unsupported, "the activation %s of hidden layer %d has no counterpart in ONNX here; there are: %s", l.Activation, k+1, strings.Join(slices.Sorted(maps.Keys(operators)), ", "))
 		}
@@ -135,10 +142,16 @@ func writeONNX(w io.Writer, n *network.Network, single bool) error {
 		constant(prefix+"bias", l.Bias, rows)
 		node("MatMul", prefix+"product", value, prefix+"weight")
 		node("Add", prefix+"sum", prefix+"product", prefix+"bias")
-		value = write(&build{prefix: prefix, node: node, constant: func(name string, v float64) string {
+		b := &build{prefix: prefix, options: options, node: node, constant: func(name string, v float64) string {
 			constant(name, []float64{v})
 			return name
-		}}, prefix+"sum")
+		}}
+		if value = write(b, prefix+"sum"); b.err != nil {
+			return b.err
+		}
+		for option := range b.options {
+			return fault.New(fault.Unsupported, "the activation %s of hidden layer %d has an option, %s, that is not known here", l.Activation, k+1, option)
+		}
 	}
 	constant("output.weight", n.Output, len(n.Output))
 	constant("output.bias", []float64{n.OutputBias})
@@ -155,6 +168,8 @@ type writer func(b *build, in string) string
 // build appends nodes and constants to a graph.
 type build struct {
 	prefix   string
+	options  core.Options // of the activation, that are not used yet
+	err      error
 	node     func(op, output string, inputs ...string)
 	constant func(name string, v float64) string
 }
@@ -165,13 +180,32 @@ func (b *build) do(op, name string, inputs ...string) string {
 	return b.prefix + name
 }
 
+// option takes an option of the activation.
+func (b *build) option(name string, otherwise float64) float64 {
+	if _, ok := b.options[name]; !ok {
+		return otherwise
+	}
+	v, err := b.options.Float(name, -math.MaxFloat64, math.MaxFloat64)
+	if err != nil {
+		b.err = err
+	}
+	delete(b.options, name)
+	return v
+}
+
 // number returns a constant.
 func (b *build) number(name string, v float64) string { return b.constant(b.prefix+name, v) }
 
-// operators are the activations that are written, with the parameters that are theirs by default.
+// operators are the activations that are written.
 var operators = map[string]writer{
 	"tanh": plain("Tanh"), "sigmoid": plain("Sigmoid"), "arctan": plain("Atan"), "erf": plain("Erf"), "sine": plain("Sin"),
-	"softplus": writeSoftplus,
+	"softplus": func(b *build, in string) string {
+		beta := b.option("beta", 1)
+		if beta == 1 {
+			return writeSoftplus(b, in)
+		}
+		return b.do("Div", "flattened", writeSoftplus(b, b.do("Mul", "sharpened", in, b.number("beta", beta))), b.number("beta", beta))
+	},
 	"silu": func(b *build, in string) string {
 		return b.do("Mul", "silu", in, b.do("Sigmoid", "sigmoid", in))
 	},
@@ -185,18 +219,22 @@ var operators = map[string]writer{
 		tanh := b.do("Tanh", "tanh", b.do("Mul", "scaled", bent, b.number("scale", math.Sqrt(2/math.Pi))))
 		return b.do("Mul", "gelu", b.do("Mul", "doubled", in, b.do("Add", "raised", tanh, b.number("one", 1))), b.number("half", 0.5))
 	},
-	// max(t, 0) + exp(min(t, 0)) - 1
+	// max(t, 0) + alpha (exp(min(t, 0)) - 1)
 	"elu": func(b *build, in string) string {
 		negative := b.do("Neg", "below", b.do("Relu", "depth", b.do("Neg", "neg", in)))
 		curve := b.do("Sub", "curve", b.do("Exp", "exp", negative), b.number("one", 1))
+		if alpha := b.option("alpha", 1); alpha != 1 {
+			curve = b.do("Mul", "scaled", curve, b.number("alpha", alpha))
+		}
 		return b.do("Add", "elu", b.do("Relu", "relu", in), curve)
 	},
 	"gompertz": func(b *build, in string) string {
 		return b.do("Exp", "gompertz", b.do("Neg", "neg2", b.do("Exp", "exp", b.do("Neg", "neg1", in))))
 	},
 	"leaky": func(b *build, in string) string {
-		bend := b.do("Mul", "bend", writeSoftplus(b, in), b.number("rest", 0.9))
-		return b.do("Add", "leaky", b.do("Mul", "straight", in, b.number("slope", 0.1)), bend)
+		slope := b.option("slope", 0.1)
+		bend := b.do("Mul", "bend", writeSoftplus(b, in), b.number("rest", 1-slope))
+		return b.do("Add", "leaky", b.do("Mul", "straight", in, b.number("slope", slope)), bend)
 	},
 	"softsign": func(b *build, in string) string {
 		return b.do("Div", "softsign", in, b.do("Add", "raised", b.do("Abs", "abs", in), b.number("one", 1)))

@@ -15,10 +15,14 @@ type Layer struct {
 	// Activation are its values at Probes and Operators what it is made of. The last layer has none.
 	Activation []float64
 	Operators  []string
-	// Entries are what the first nonlinear operators take. Whether a factor or a summand before them belongs to the layer or to
-	// the activation, as the root in GELU does, can't be told by the nodes: the activation may be known as that of an entry.
+	// Entries are what linear operators make of t before the first nonlinear ones. Whether a factor or a summand there belongs to the
+	// layer or to the activation, as the root in GELU does, can't be told by the nodes: the activation may be known as that of an
+	// entry.
 	Entries []Entry
 }
+
+// largestEntries bounds those of a layer; activations have a few.
+const largestEntries = 16
 
 // Entry is Alpha t + Beta.
 type Entry struct{ Alpha, Beta float64 }
@@ -164,7 +168,7 @@ func (d *denser) affine(base int, shape []int) *symbol {
 // folded includes a linear phi in the affine function.
 func (s *symbol) folded(id int) *symbol {
 	f := *s
-	f.id, f.alpha, f.beta = id, 1, 0
+	f.id, f.alpha, f.beta, f.entries, f.operators = id, 1, 0, nil, nil
 	f.columns = make([][]float64, len(s.columns))
 	scaled := func(values []float64, beta float64) []float64 {
 		out := make([]float64, len(values))
@@ -329,11 +333,11 @@ func (d *denser) activation(s *step, in []any, symbols []*symbol) ([]any, error)
 	result.entries = nil
 	for _, v := range symbols {
 		entries := v.entries
-		if v.linear && !result.linear {
-			entries = []Entry{{v.alpha, v.beta}}
+		if v.linear {
+			entries = append(slices.Clone(entries), Entry{v.alpha, v.beta})
 		}
 		for _, e := range entries {
-			if !slices.Contains(result.entries, e) {
+			if !slices.Contains(result.entries, e) && len(result.entries) < largestEntries {
 				result.entries = append(result.entries, e)
 			}
 		}
