@@ -119,7 +119,7 @@ func identifyOnce(b *testing.B, from opener, file string, m0, m1 int) (took, run
 	check(err)
 	session, err := query.Open(ctx, oracle, query.Settings{Journal: journal})
 	check(err)
-	result, err := identify.Run(ctx, identify.Problem{
+	result, err := identify.Identify(ctx, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: []identify.Candidate{{Name: "tanh", Function: function}}, M0: m0, M1: m1,
 		Solver: solver, SolverName: "auto",
 	}, identify.Settings{Recipe: identify.RecipeExact, Seed: 1, Observe: func(identify.Event) {}})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ type opened struct {
 	oracle     core.Oracle
 	info       core.OracleInfo
 	candidates []identify.Candidate
+	second     []identify.Candidate // of the second layer, where --activation gives one of its own
 	solver     core.Solver
 	solverName string
 }
@@ -43,7 +45,10 @@ func shippedNetwork() (file string, remove func(), err error) {
 
 // openRest opens the activations and the solver.
 func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, activationOptions, solverOptions core.Options) error {
-	names := []string{f.activation}
+	names, second, err := layers(f.activation)
+	if err != nil {
+		return err
+	}
 	if f.activation == auto {
 		components, err := componentsOf(ctx, h, core.KindActivation)
 		if err != nil {
@@ -66,7 +71,10 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 		defer close(solverOpen)
 		o.solver, solverErr = h.Solver(ctx, o.solverName, solverOptions)
 	}()
-	err := f.openActivations(ctx, h, logger, o, names, activationOptions)
+	o.candidates, err = f.openActivations(ctx, h, logger, names, activationOptions)
+	if err == nil && len(second) > 0 {
+		o.second, err = f.openActivations(ctx, h, logger, second, activationOptions)
+	}
 	<-solverOpen
 	if err != nil {
 		return err
@@ -74,25 +82,50 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 	return solverErr
 }
 
-func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, o *opened, names []string, options core.Options) error {
+// layers takes --activation apart: NAME for both layers, or G,H, each with options of its own, as in "leaky(slope=0.2),elu".
+func layers(text string) (first, second []string, err error) {
+	var parts []string
+	depth, from := 0, 0
+	for k, r := range text {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		case r == ',' && depth == 0:
+			parts = append(parts, text[from:k])
+			from = k + 1
+		}
+	}
+	switch parts = append(parts, text[from:]); {
+	case len(parts) == 1:
+		return parts, nil, nil
+	case len(parts) == 2 && !slices.Contains(parts, auto):
+		return parts[:1], parts[1:], nil
+	}
+	return nil, nil, fault.New(fault.Usage, "--activation %q is neither NAME nor G,H, the activations of the two layers", text)
+}
+
+func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, names []string, options core.Options) ([]identify.Candidate, error) {
+	var candidates []identify.Candidate
 	var last error
 	for _, name := range names {
 		candidate, err := openActivation(ctx, h, name, options)
 		if err != nil {
 			if f.activation != auto || ctx.Err() != nil {
-				return err
+				return nil, err
 			}
 			// One broken plugin of a third party does not keep the others from being tried.
 			logger.Warn("activation left out of auto", "activation", name, "error", err)
 			last = err
 			continue
 		}
-		o.candidates = append(o.candidates, candidate)
+		candidates = append(candidates, candidate)
 	}
-	if len(o.candidates) == 0 {
-		return last
+	if len(candidates) == 0 {
+		return nil, last
 	}
-	return nil
+	return candidates, nil
 }
 
 // activationOpener is a *host.Host, or in tests one that needs no process.
@@ -100,8 +133,19 @@ type activationOpener interface {
 	Activation(context.Context, string, core.Options) (core.Activation, error)
 }
 
-func openActivation(ctx context.Context, h activationOpener, name string, options core.Options) (identify.Candidate, error) {
-	activation, err := h.Activation(ctx, name, options)
+// openActivation opens the activation that text names, with the options in it and the given ones, and compiles it. The candidate's
+// name says the options: a network file must.
+func openActivation(ctx context.Context, h activationOpener, text string, given core.Options) (identify.Candidate, error) {
+	name, options, err := core.ParseNamed(text)
+	if err != nil {
+		return identify.Candidate{}, err
+	}
+	all := maps.Clone(given)
+	if all == nil {
+		all = core.Options{}
+	}
+	maps.Copy(all, options)
+	activation, err := h.Activation(ctx, name, all)
 	if err != nil {
 		return identify.Candidate{}, err
 	}
@@ -112,7 +156,7 @@ func openActivation(ctx context.Context, h activationOpener, name string, option
 	if _, plain, qualified := strings.Cut(name, "/"); qualified {
 		name = plain // a network file names the activation, not the plugin
 	}
-	return identify.Candidate{Name: name, Function: function}, nil
+	return identify.Candidate{Name: core.FormatNamed(name, all), Function: function}, nil
 }
 
 // publicOptions returns the given options without those that are secret. Where the component's description cannot be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,7 +35,7 @@ func (f *identifyFlags) record(ctx context.Context, h *host.Host, flags *pflag.F
 			LostRecords: recovery.LostRecords, LostRows: recovery.LostRows, CutBytes: recovery.CutBytes,
 		},
 	}
-	for _, candidate := range o.candidates {
+	for _, candidate := range slices.Concat(o.candidates, o.second) {
 		record.Families = append(record.Families, componentRecord{candidate.Name, publicOptions(ctx, h, core.KindActivation, f.activation, activationOptions)})
 	}
 	flags.Visit(func(flag *pflag.Flag) {
@@ -113,6 +114,9 @@ func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *
 	if result.Network != nil {
 		m0, m1 := result.Network.Sizes()
 		fmt.Fprintf(w, "network\t%d inputs, %d + %d neurons, %s, %d parameters\n", result.Network.Inputs(), m0, m1, result.Activation, result.Parameters)
+	}
+	if result.Remark != "" {
+		fmt.Fprintf(w, "activation\t%s\n", result.Remark)
 	}
 	fmt.Fprintf(w, "queries\t%d", result.Queries)
 	if result.Parameters > 0 {

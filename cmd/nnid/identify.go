@@ -71,7 +71,7 @@ command line or a file is wrong; 1 anything else.`,
 	flags := command.Flags()
 	flags.StringVar(&f.oracle, "oracle", "", "oracle to ask, as shown by: nnid plugins list (default: a network shipped with nnid)")
 	flags.StringArrayVar(&f.oracleOptions, "oracle-option", nil, "option of the oracle, K=V; may be repeated")
-	flags.StringVar(&f.activation, "activation", auto, "activation of both hidden layers; auto tries every one there is")
+	flags.StringVar(&f.activation, "activation", auto, "activation of both hidden layers, NAME or NAME(OPTION=VALUE), or G,H; auto tries every one there is")
 	flags.StringArrayVar(&f.activationOptions, "activation-option", nil, "option of the activation, K=V; may be repeated")
 	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace (recipe paper: spectral unless given)")
 	flags.StringArrayVar(&f.solverOptions, "solver-option", nil, "option of the solver, K=V; may be repeated")
@@ -241,7 +241,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 
 	paperSettings.Save = directory.saveStage
 	result, err := runWithGrace(ctx, logger, identify.Problem{
-		Oracle: session, Info: session.Info(), Candidates: o.candidates, M0: f.m0, M1: f.m1, Domain: f.domain,
+		Oracle: session, Info: session.Info(), Candidates: o.candidates, Second: o.second, M0: f.m0, M1: f.m1, Domain: f.domain,
 		Solver: o.solver, SolverName: o.solverName,
 	}, identify.Settings{
 		Recipe: f.recipe, Seed: f.seed, Paper: paperSettings,
@@ -323,12 +323,17 @@ func (f *identifyFlags) doubt(ctx context.Context, session *query.Session, o *op
 }
 
 func (f *identifyFlags) doubtClaim(ctx context.Context, session *query.Session, o *opened, result *identify.Result) error {
-	k := slices.IndexFunc(o.candidates, func(c identify.Candidate) bool { return c.Name == result.Activation })
-	if k < 0 || result.Network == nil || result.Certificate == nil {
+	if result.Network == nil || result.Certificate == nil {
+		return nil
+	}
+	all := slices.Concat(o.candidates, o.second)
+	g := slices.IndexFunc(all, func(c identify.Candidate) bool { return c.Name == result.Network.First.Activation })
+	h := slices.IndexFunc(all, func(c identify.Candidate) bool { return c.Name == result.Network.Second.Activation })
+	if g < 0 || h < 0 {
 		return nil
 	}
 	text, err := probe.Beyond(ctx, session, probe.Found{
-		Network: result.Network, G: o.candidates[k].Function, H: o.candidates[k].Function,
+		Network: result.Network, G: all[g].Function, H: all[h].Function,
 		MaxError: result.Validation.MaxError, ErrorBar: result.Certificate.ErrorBar, DType: o.info.DType,
 	}, f.seed)
 	if text != "" {
@@ -355,7 +360,7 @@ func runWithGrace(ctx context.Context, logger hclog.Logger, problem identify.Pro
 				done <- outcome{nil, fault.New(fault.Internal, "the pipeline panicked (%v): a defect of nnid, please report it with the stack above", p)}
 			}
 		}()
-		result, err := identify.Run(ctx, problem, settings)
+		result, err := identify.Identify(ctx, problem, settings)
 		done <- outcome{result, err}
 	}()
 	select {

@@ -273,7 +273,7 @@ func (r *RankOneRunner) pipeline(ctx context.Context, spec RankOneSpec, path str
 		return nil, err
 	}
 	eavesdropper := &eavesdropper{}
-	_, err = identify.Run(ctx, identify.Problem{
+	_, err = identify.Identify(ctx, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: candidates, Solver: eavesdropper, SolverName: "none",
 	}, identify.Settings{Seed: spec.Seed})
 	if eavesdropper.problem.Basis == nil {

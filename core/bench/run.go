@@ -319,7 +319,7 @@ func guarded(ctx context.Context, problem identify.Problem, settings identify.Se
 				done <- outcome{nil, fault.New(fault.Internal, "the pipeline panicked: %v", p)}
 			}
 		}()
-		result, err := identify.Run(ctx, problem, settings)
+		result, err := identify.Identify(ctx, problem, settings)
 		done <- outcome{result, err}
 	}()
 	select {

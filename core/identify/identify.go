@@ -26,6 +26,7 @@ type Problem struct {
 	Oracle     query.Asker
 	Info       core.OracleInfo // Inputs must be set
 	Candidates []Candidate     // one when the activation is given, several for --activation auto
+	Second     []Candidate     // of the second layer; nil: the same as of the first
 	M0, M1     int             // sizes of the hidden layers; 0 when not known
 	Domain     float64         // no query leaves |x|_inf <= Domain; 0 when unbounded
 	Solver     core.Solver
@@ -59,8 +60,9 @@ type Result struct {
 	Parameters  int                  `json:"parameters"`
 	M0          int                  `json:"m0"`
 	M1          int                  `json:"m1"`
-	Activation  string               `json:"activation"`
-	Remark      string               `json:"remark,omitempty"` // what else the user should know, such as an equivalent activation
+	Activation  string               `json:"activation"`         // of both layers; "G,H" where they differ
+	Evidence    []Evidence           `json:"evidence,omitempty"` // how well each candidate explains a layer
+	Remark      string               `json:"remark,omitempty"`   // what else the user should know, such as an equivalent activation
 	Recipe      string               `json:"recipe"`
 	Solver      string               `json:"solver"`
 	Validation  Validation           `json:"validation"`
@@ -71,6 +73,15 @@ type Result struct {
 	Paper       *paper.Result        `json:"paper,omitempty"` // what the recipe paper found, stage by stage
 
 	Network *network.Network `json:"-"` // nil when nothing was found
+}
+
+// Evidence is how well a candidate explains what was seen of a layer's units.
+type Evidence struct {
+	Layer      int    `json:"layer"` // 1 or 2; 0: both at once
+	Activation string `json:"activation"`
+	// Misfit is what the candidate leaves unexplained, over the size of what there is to explain: rounding for the one that the
+	// layer has. At most 1.
+	Misfit float64 `json:"misfit"`
 }
 
 // Validation compares the network found with fresh held-out queries.

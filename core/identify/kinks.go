@@ -1,0 +1,363 @@
+package identify
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/certify"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/kinks"
+	"github.com/nnid/nnid/core/local"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/refine"
+	"github.com/nnid/nnid/core/sample"
+)
+
+// kinkNoise is the largest noise, over |f|, at which kinks are followed far out: the slopes of f and what distinguishes them are
+// differences of large numbers there.
+const kinkNoise = 1e-12
+
+// kinkAttempts is how often kinks are tried, along other lines each time, before answers near the origin are.
+const kinkAttempts = 2
+
+// kinkRows is how many answers near the origin all parameters are fitted to, as a multiple of their number.
+const kinkRows = 1.6
+
+// bends is a run that also sees where f does not saturate, and where the layers' activations differ.
+type bends struct {
+	*exact
+	h        Candidate        // of the second layer; none: the same as of the first
+	around   func() []float64 // a random x for validation
+	evidence []Evidence
+}
+
+// Identify is [Run], which it leaves everything to but this: where f does not saturate and candidates are asymptotically linear, it
+// follows the kinks of f far out; and where Second is given, it looks for a network with different activations in its layers.
+func Identify(ctx context.Context, problem Problem, settings Settings) (*Result, error) {
+	if settings.Recipe != "" && settings.Recipe != RecipeExact {
+		if problem.Second != nil {
+			return nil, fault.New(fault.Usage, "the recipe %s is for one activation in both layers", settings.Recipe)
+		}
+		return Run(ctx, problem, settings)
+	}
+	started := time.Now()
+	e := &bends{exact: &exact{
+		problem: problem, settings: settings, log: &sample.Log{Oracle: problem.Oracle},
+		report: &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}, rng: rand.New(rand.NewPCG(settings.Seed, 0x6b696e6b73)),
+	}}
+	done, err := e.bent(ctx)
+	if !done && err == nil && problem.Second == nil {
+		result, err := Run(ctx, problem, settings)
+		if result != nil { // the stages before it were paid for too
+			result.Stages = append(e.report.bills, result.Stages...)
+			result.Seconds = time.Since(started).Seconds()
+		}
+		return result, err
+	}
+	if !done && err == nil {
+		err = e.pairs(ctx)
+	}
+	result := &Result{Recipe: RecipeExact, Solver: problem.SolverName, Seed: settings.Seed, M0: problem.M0, M1: problem.M1}
+	if n := e.found; n != nil {
+		result.Network, result.Certificate, result.Evidence, result.Remark = n, e.certificate, e.evidence, e.remark
+		result.M0, result.M1 = n.Sizes()
+		result.Parameters, result.Activation = n.Parameters(), n.Activations()
+		if err == nil {
+			err = e.validate(ctx, result)
+		}
+	}
+	result.Queries, result.Stages, result.Seconds = problem.Oracle.Queries(), e.report.bills, time.Since(started).Seconds()
+	if err != nil {
+		result.Reason = err.Error()
+		if fault.Is(err, fault.Unsupported) { // the network resists: a result, not a failure of the run
+			err = nil
+		}
+	}
+	return result, err
+}
+
+// validate asks fresh rows and compares.
+func (e *bends) validate(ctx context.Context, result *Result) error {
+	e.report.start("validation")
+	n := e.found
+	count := max(24, min(200, n.Parameters()/10))
+	x := mat.NewDense(count, n.Inputs(), nil)
+	for k := range count {
+		if e.around != nil {
+			x.SetRow(k, e.around())
+		} else {
+			e.place(x.RawRowView(k))
+		}
+	}
+	y, err := e.problem.Oracle.Ask(ctx, x)
+	if err != nil {
+		return err
+	}
+	g, h := e.layers()
+	away := floats.SubTo(make([]float64, count), y, n.Evaluate(g.Function, h.Function, x))
+	result.Validation = Validation{
+		Queries: count, MaxError: floats.Norm(away, math.Inf(1)),
+		RelativeError: floats.Norm(away, 2) / math.Sqrt(float64(count)) / stat.PopStdDev(y, nil),
+	}
+	e.report.finish("relative error %.1e on %d fresh queries", result.Validation.RelativeError, count)
+	result.Identified, result.Reason = e.verdict(result)
+	return nil
+}
+
+// bent identifies the network from its kinks; done is false, and the error nil, where they do not lead to it.
+func (e *bends) bent(ctx context.Context) (done bool, err error) {
+	first, second := bending(e.problem.Candidates), bending(e.problem.second())
+	if e.problem.Domain > 0 || len(first) == 0 || len(second) == 0 {
+		return false, nil
+	}
+	if len(first) < len(e.problem.Candidates) { // then f may saturate
+		if grows, err := e.grows(ctx); !grows || err != nil {
+			return false, err
+		}
+	}
+	for range kinkAttempts {
+		if err = e.kinks(ctx, first, second); err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+			return true, err
+		}
+		e.report.finish("%v", err)
+	}
+	e.report.progress(0, 0, 0, "the kinks do not tell: %v", err)
+	return false, nil
+}
+
+// grows reports whether f still changes so far out that no unit can be between its limits, which a saturating first layer rules out.
+func (e *bends) grows(ctx context.Context) (bool, error) {
+	const far = 1e9
+	var points [][]float64
+	for range 3 {
+		v := sample.Direction(e.rng, e.problem.Info.Inputs)
+		for _, t := range []float64{-2, -1, 1, 2} {
+			points = append(points, floats.ScaleTo(make([]float64, len(v)), t*far, v))
+		}
+	}
+	y, err := sample.Points(ctx, e.log, points)
+	if err != nil {
+		return false, err
+	}
+	for k := 0; k < len(y); k += 2 {
+		if math.Abs(y[k]-y[k+1]) > 0.1*math.Max(math.Abs(y[k]), math.Abs(y[k+1])) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// pairs identifies a network with different activations in its layers from answers near the origin.
+func (e *bends) pairs(ctx context.Context) error {
+	d, box := e.problem.Info.Inputs, e.problem.Domain
+	e.reach = box
+	if e.reach == 0 {
+		e.reach = 1
+	}
+	e.report.start("scales")
+	scales, err := sample.MeasureNear(ctx, e.log, d, e.reach, e.single(), e.rng)
+	if err != nil {
+		return err
+	}
+	e.scales = scales
+	e.noise = e.relativeNoise()
+	e.report.finish("within |x| = %.3g f varies by about %.3g, its answers are noisy by %.1e", e.reach, scales.Spread, scales.Noise)
+	e.report.start("fit")
+	e.local = len(e.log.Y)
+	var last error
+	for _, g := range e.problem.Candidates {
+		for _, h := range e.problem.Second {
+			n, err := local.Start(ctx, e.log, d, g.Function, h.Function, local.Settings{
+				Domain: box, M0: e.problem.M0, M1: e.problem.M1, Noise: scales.Noise, Seed: e.settings.Seed,
+				Observe: func(text string) { e.report.progress(0, 0, 0, "%s, %s: %s", g.Name, h.Name, text) },
+			})
+			if n != nil {
+				n.First.Activation, n.Second.Activation = g.Name, h.Name
+				e.found, e.family, e.h = n, family{Candidate: g}, h
+			}
+			if err == nil {
+				m0, m1 := n.Sizes()
+				e.report.finish("%s, %d and %s, %d units", g.Name, m0, h.Name, m1)
+				return e.fit(ctx)
+			}
+			if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+				return err
+			}
+			last = err
+		}
+	}
+	e.report.finish("no pair of candidates explains the answers")
+	return last
+}
+
+// fit fits all parameters of the network found to the answers from near the origin, and certifies it.
+func (e *bends) fit(ctx context.Context) error {
+	e.report.start("polish")
+	g, h := e.layers()
+	data := e.rows(e.local, len(e.log.Y))
+	weigh := func() {
+		sensitivity := refine.Sensitivity(e.found, g.Function, h.Function, data.X)
+		data.Sigma = make([]float64, len(data.Y))
+		for k, s := range sensitivity {
+			size := mat.Norm(data.X.RowView(k), 2)
+			data.Sigma[k] = math.Hypot(math.Max(e.scales.Noise, 1e-16*e.scales.Value), e.roundingError()*size*s)
+		}
+	}
+	weigh()
+	polish := refine.Levenberg
+	if e.found.Parameters() > denseParameters {
+		polish = refine.GaussNewton
+	}
+	fitted, _, err := polish(ctx, e.found, g.Function, h.Function, data, refine.Settings{
+		Iterations: 30, Tolerance: 0.05, Damping: 1e-6,
+		Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
+	})
+	if err != nil {
+		return err
+	}
+	e.found = fitted
+	weigh()
+	if e.loss = refine.Loss(e.found, g.Function, h.Function, data) / float64(len(data.Y)); e.loss > goodLoss*goodLoss {
+		e.found, e.h = nil, Candidate{}
+		return fault.New(fault.Unsupported, "the network found leaves %.1e times what noise explains", math.Sqrt(e.loss))
+	}
+	if e.certificate, err = certify.At(ctx, e.found, g.Function, h.Function, data, denseParameters); err != nil {
+		return err
+	}
+	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
+	return nil
+}
+
+// bending returns the candidates that kinks can be found with.
+func bending(candidates []Candidate) []kinks.Candidate {
+	var all []kinks.Candidate
+	for _, c := range candidates {
+		if kinks.Suits(c.Function.Facts()) {
+			all = append(all, kinks.Candidate(c))
+		}
+	}
+	return all
+}
+
+// kinks finds both layers from far out and fits them to answers near the origin.
+func (e *bends) kinks(ctx context.Context, first, second []kinks.Candidate) error {
+	d := e.problem.Info.Inputs
+	e.report.start("scales")
+	scales, err := sample.MeasureNear(ctx, e.log, d, 1, e.single(), e.rng)
+	if err != nil {
+		return err
+	}
+	e.scales = scales
+	if noise := scales.Noise / scales.Value; noise > kinkNoise || scales.Grid > 0x1p-50 {
+		return fault.New(fault.Unsupported, "answers noisy by %.1e of their size are too noisy to follow the kinks of f far out", noise)
+	}
+	e.report.finish("f varies by about %.3g, its answers are noisy by %.1e", scales.Spread, scales.Noise)
+
+	e.report.start("kinks")
+	found, err := kinks.Find(ctx, e.log, d, first, second, e.rng, kinks.Settings{
+		M0: e.problem.M0, M1: e.problem.M1,
+		Observe: func(text string) { e.report.progress(0, 0, 0, "%s", text) },
+	})
+	if err != nil {
+		return err
+	}
+	e.scales.Saturation = found.Zone
+	m0, m1 := found.Network.Sizes()
+	e.report.finish("%s, %d and %s, %d units", found.G.Name, m0, found.H.Name, m1)
+
+	e.local = len(e.log.Y)
+	points := found.Points(e.rng, int(kinkRows*float64(found.Network.Parameters()))+10)
+	if _, err := sample.Points(ctx, e.log, points); err != nil {
+		return err
+	}
+	data := e.rows(e.local, len(e.log.Y))
+	e.scales.Spread = stat.PopStdDev(data.Y, nil)
+	e.noise = e.relativeNoise()
+	n := found.Network
+	residual := make([]float64, len(data.Y)) // the output bias alone is not known yet
+	for k, y := range n.Evaluate(found.G.Function, found.H.Function, data.X) {
+		residual[k] = data.Y[k] - y
+	}
+	n.OutputBias = stat.Mean(residual, nil)
+	e.found, e.family, e.h = n, family{Candidate: Candidate(found.G)}, Candidate(found.H)
+	if err := e.fit(ctx); err != nil {
+		return err
+	}
+	e.around = func() []float64 { return found.Near(e.rng, math.Exp(5*e.rng.Float64())) }
+	e.weigh(1, first, found.First)
+	e.weigh(2, second, found.Second)
+	e.remark = e.decision(first, second)
+	return nil
+}
+
+// layers returns the activations of the network found.
+func (e *bends) layers() (g, h Candidate) {
+	if e.h.Function != nil {
+		return e.family.Candidate, e.h
+	}
+	return e.family.Candidate, e.family.Candidate
+}
+
+// second returns the candidates for the second layer.
+func (p Problem) second() []Candidate {
+	if p.Second != nil {
+		return p.Second
+	}
+	return p.Candidates
+}
+
+func (e *bends) weigh(layer int, candidates []kinks.Candidate, misfits []float64) {
+	for k, c := range candidates {
+		e.evidence = append(e.evidence, Evidence{layer, c.Name, math.Min(misfits[k], 1)})
+	}
+}
+
+// tie is how many times as much as the best another candidate may leave to count as well as it: both are at rounding then, or
+// neither is.
+const tie = 30
+
+// decision says how clear the decision between several candidates was.
+func (e *bends) decision(candidates ...[]kinks.Candidate) string {
+	var texts []string
+	for k, all := range candidates {
+		best, next := Evidence{Misfit: math.Inf(1)}, Evidence{Misfit: math.Inf(1)}
+		for _, seen := range e.evidence {
+			switch {
+			case seen.Layer != k+1:
+			case seen.Misfit < best.Misfit:
+				best, next = seen, best
+			case seen.Misfit < next.Misfit:
+				next = seen
+			}
+		}
+		switch {
+		case math.IsInf(next.Misfit, 1): // one candidate only
+		case next.Misfit > tie*best.Misfit:
+			texts = append(texts, fmt.Sprintf("%s leaves %.0e of the bends of layer %d, the next best, %s, %.0e", best.Activation, best.Misfit, k+1, next.Activation, next.Misfit))
+		case same(all, best.Activation, next.Activation):
+			texts = append(texts, fmt.Sprintf("%s and %s describe the same functions", best.Activation, next.Activation))
+		default:
+			texts = append(texts, fmt.Sprintf("%s and %s explain layer %d equally well: %.0e and %.0e of the bends are left", best.Activation, next.Activation, k+1, best.Misfit, next.Misfit))
+		}
+	}
+	return strings.Join(slices.Compact(texts), "; ")
+}
+
+// same reports whether two candidates are one function in different units.
+func same(all []kinks.Candidate, a, b string) bool {
+	find := func(name string) core.Function {
+		return all[slices.IndexFunc(all, func(c kinks.Candidate) bool { return c.Name == name })].Function
+	}
+	_, ok := network.Equivalent(find(a), find(b))
+	return ok
+}
