@@ -35,6 +35,7 @@ var activationChecks = []activationCheck{
 	{"finite", checkFinite},
 	{"derivatives", checkDerivatives},
 	{"tails", checkTails},
+	{"monotone tails", checkMonotone},
 	{"symmetry", checkSymmetry},
 	{"input unchanged", checkUnchanged},
 	{"batches", checkBatches},
@@ -309,6 +310,42 @@ func checkTails(ctx context.Context, activation core.Activation) error {
 			}
 		case !(math.Abs(rate-tail.Rate) <= 0.2*tail.Rate):
 			return fmt.Errorf("the %s tail decays at the rate %.3g; %g was declared", name, rate, tail.Rate)
+		}
+	}
+	return nil
+}
+
+// checkMonotone: far out an activation approaches its asymptote and does not leave it again. Stages take a flat piece for a tail.
+func checkMonotone(ctx context.Context, activation core.Activation) error {
+	facts := activation.Facts()
+	for i, tail := range []core.Tail{facts.Right, facts.Left} {
+		if !tail.Asymptotic {
+			continue
+		}
+		side, name := 1-2*float64(i), []string{"right", "left"}[i]
+		// From where exp(-rate t) is 1e-4, with room for polynomial factors; algebraic tails may take longer to settle.
+		start := 10.0
+		if tail.Rate == 0 {
+			start = 100
+		} else if tail.Rate < 1 {
+			start = 10 / tail.Rate
+		}
+		t := make([]float64, 200)
+		for k := range t {
+			t[k] = side * start * math.Pow(1.02, float64(k))
+		}
+		v, err := values(ctx, activation, 0, t)
+		if err != nil {
+			return err
+		}
+		least := math.Inf(1)
+		for k := range t {
+			want := limit(tail, 0, t[k])
+			away, rounding := math.Abs(v[k]-want), 1e-15*math.Abs(want)
+			if !(away <= least+rounding) {
+				return fmt.Errorf("at %g the function is %.3g from the %s asymptote, after %.3g nearer to the origin; a tail approaches its asymptote monotonically", t[k], away, name, least)
+			}
+			least = math.Min(least, away)
 		}
 	}
 	return nil

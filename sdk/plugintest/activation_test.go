@@ -145,6 +145,17 @@ func TestActivationChecksCanFail(t *testing.T) {
 		{"tails", "intercept 2", withFacts(func(f *core.Facts) { f.Right.Intercept = 2 })},
 		{"tails", "left tail decays at the rate 2; 1 was declared", withFacts(func(f *core.Facts) { f.Left.Rate = 1 })},
 		{"tails", "faster than every exponential", withFacts(func(f *core.Facts) { f.Left.Rate = math.Inf(1) })},
+		// A bump in the right tail, and its mirror image in the left one.
+		{"monotone tails", "right asymptote", tanhActivation{derivative: func(_ context.Context, order int, t []float64) ([]float64, error, bool) {
+			if order != 0 {
+				return nil, nil, false
+			}
+			v := make([]float64, len(t))
+			for i, x := range t {
+				v[i] = tanh(0, x) + math.Copysign(1e-3*math.Exp(-math.Pow(math.Abs(x)-60, 2)), x)
+			}
+			return v, nil, true
+		}}},
 		{"symmetry", "even symmetry declared", withFacts(func(f *core.Facts) { f.Symmetry = core.SymmetryEven })},
 		{"input unchanged", "must not be changed", tanhActivation{derivative: func(_ context.Context, order int, t []float64) ([]float64, error, bool) {
 			if order < 0 || order > 3 {
