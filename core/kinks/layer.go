@@ -44,11 +44,15 @@ func (f *field) candidate(l line, k kink, level float64) *hyperplane {
 	return h
 }
 
+// parallel is how far the cosine of two normals may be from one for them to count as the same: more than their bounds at times allow, and
+// much less than units that a network needs both of.
+const parallel = 1e-9
+
 // same reports whether the two describe one hyperplane.
 func (f *field) same(a, b *hyperplane) bool {
 	c := floats.Dot(a.normal, b.normal)
 	bound := math.Hypot(a.bound, b.bound) + 1e-12
-	if f.n > 1 && 1-math.Abs(c) > 10*bound*bound+1e-13 {
+	if f.n > 1 && 1-math.Abs(c) > 10*bound*bound+parallel {
 		return false
 	}
 	return math.Abs(a.offset-math.Copysign(b.offset, c*b.offset)) <= 0.1*f.zone+10*bound*f.radius
