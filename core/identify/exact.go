@@ -40,10 +40,18 @@ type exact struct {
 	loss        float64 // of found: mean squared residual over the answers' expected error
 	certificate *certify.Certificate
 	remark      string
+	margin      float64 // by how much more than noise the residuals are with a unit less; 0 when not known
 }
 
 // attempts at the second layer, each from another base point.
 const attempts = 4
+
+// Noise, relative to the spread of f: from farNoise on, fits to many answers are tried where differences don't lead to a
+// network, as they amplify it; from nearNoise on, differences are not tried at all, and the answers near the origin first.
+const (
+	farNoise  = 1e-9
+	nearNoise = 3e-7
+)
 
 // patience is how many iterations the fit in latent coordinates gets: nearly degenerate networks creep along a valley
 // before they converge.
@@ -71,6 +79,15 @@ func (e *exact) run(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	if e.relativeNoise() > nearNoise {
+		// Fits to many answers average the noise, differences amplify it.
+		scales := e.scales
+		err := e.near(ctx)
+		if err == nil && e.loss <= goodLoss || err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+			return err
+		}
+		e.scales, e.reach, e.found, e.certificate = scales, 0, nil, nil
+	}
 	err = e.far(ctx)
 	if err == nil {
 		if err = e.polish(ctx); err == nil && e.loss <= goodLoss {
@@ -88,7 +105,19 @@ func (e *exact) far(ctx context.Context) error {
 	if err := e.firstLayer(ctx); err != nil {
 		return err
 	}
-	return e.attempt(ctx)
+	if e.relativeNoise() <= nearNoise {
+		if err := e.attempt(ctx); !e.noisy() || err == nil && e.loss <= goodLoss || err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+			return err
+		}
+	}
+	if len(e.units) > e.problem.Info.Inputs {
+		return e.attempt(ctx)
+	}
+	err := e.latent(ctx)
+	if fault.Is(err, fault.Unsupported) && e.found != nil {
+		return nil
+	}
+	return err
 }
 
 // measure finds the scales of x and f and the noise.
@@ -130,7 +159,11 @@ func (e *exact) attempt(ctx context.Context) error {
 	e.local = len(e.log.Y)
 	e.loss = math.Inf(1)
 	var last error
-	for try := range attempts {
+	tries := attempts
+	if e.noisy() {
+		tries /= 2
+	}
+	for try := range tries {
 		if try == attempts/2 && (e.problem.M0 == 0 || len(e.units) < e.problem.M0) {
 			if err := e.firstLayer(ctx); err != nil {
 				return err
@@ -153,6 +186,9 @@ func (e *exact) attempt(ctx context.Context) error {
 	}
 	return nil // polish may still mend it, and validation tells
 }
+
+// noisy reports whether the answers are too noisy for differences to be the first choice.
+func (e *exact) noisy() bool { return e.relativeNoise() > farNoise }
 
 // single reports whether the backend says that it computes in single precision.
 func (e *exact) single() bool { return e.problem.Info.DType == core.FP32 }
@@ -338,7 +374,7 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 			continue
 		}
 		kept = append(kept, r)
-		sigma = append(sigma, math.Hypot(math.Max(e.scales.Noise, 1e-16*e.scales.Value), directionError*size*sensitivity[r]))
+		sigma = append(sigma, math.Hypot(e.scales.Sigma(all.Y[r]), directionError*size*sensitivity[r]))
 	}
 	if len(kept) == 0 { // a network so far off that it trusts nothing: fit it to everything
 		return all

@@ -177,13 +177,13 @@ func (e *bends) pairs(ctx context.Context) error {
 	var last error
 	for _, g := range e.problem.Candidates {
 		for _, h := range e.problem.Second {
-			n, err := local.Start(ctx, e.log, d, g.Function, h.Function, local.Settings{
+			n, stats, err := local.Start(ctx, e.log, d, g.Function, h.Function, local.Settings{
 				Domain: box, M0: e.problem.M0, M1: e.problem.M1, Noise: scales.Noise, Seed: e.settings.Seed,
 				Observe: func(text string) { e.report.progress(0, 0, 0, "%s, %s: %s", g.Name, h.Name, text) },
 			})
 			if n != nil {
 				n.First.Activation, n.Second.Activation = g.Name, h.Name
-				e.found, e.family, e.h = n, family{Candidate: g}, h
+				e.found, e.family, e.h, e.margin = n, family{Candidate: g}, h, stats.Margin
 			}
 			if err == nil {
 				m0, m1 := n.Sizes()

@@ -89,6 +89,10 @@ func (e *exact) validate(ctx context.Context, n *network.Network, c Candidate, r
 	return nil
 }
 
+// wideMargin is how many times what noise explains the loss must be without any one of the units, for the number of units
+// to be certain: units of comparable weight that are missing would then be seen.
+const wideMargin = 4
+
 // verdict decides whether the network is identified: fresh answers agree with it to their noise, and the answers
 // determine all of its parameters.
 func (e *exact) verdict(r *Result) (bool, string) {
@@ -96,6 +100,8 @@ func (e *exact) verdict(r *Result) (bool, string) {
 	switch {
 	case r.Validation.RelativeError > allowed:
 		return false, fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation; %.1e would be noise", r.Validation.RelativeError, allowed)
+	case e.noise > farNoise && e.margin > 0 && e.margin < wideMargin:
+		return false, fmt.Sprintf("with one unit less the residuals would be only %.1f times as large as noise explains: at this noise the sizes are uncertain", math.Sqrt(e.margin))
 	case len(r.Certificate.Undetermined) > 0:
 		return false, fmt.Sprintf("the answers leave open %s", strings.Join(r.Certificate.Undetermined, ", "))
 	}

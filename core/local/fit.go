@@ -15,6 +15,9 @@ import (
 	"github.com/nnid/nnid/core/refine"
 )
 
+// blockRows is how many rows of the Jacobian are multiplied at a time.
+const blockRows = 2048
+
 // fitSettings bound one fit.
 type fitSettings struct {
 	iterations int
@@ -58,7 +61,12 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		}
 		raw := normal.RawSymmetric()
 		clear(raw.Data)
-		gram.Accumulate(1, jacobian.RawMatrix(), raw)
+		for from := 0; from < count; from += blockRows { // in blocks, so that the end of the context is seen
+			if err := ctx.Err(); err != nil {
+				return n, loss, err
+			}
+			gram.Accumulate(1, jacobian.Slice(from, min(count, from+blockRows), 0, size).(*mat.Dense).RawMatrix(), raw)
+		}
 		transposed(jacobian, residual, gradient)
 		curvature := mat.Trace(normal) / float64(size)
 		improved := false

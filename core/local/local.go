@@ -30,7 +30,10 @@ type Settings struct {
 	M0, M1 int     // sizes of the hidden layers; 0 when not known
 	Noise  float64 // standard deviation of an answer's error; 0 means rounding alone
 	Starts int     // most students; default 24
-	Seed   uint64
+	// FirstLayer says that input i is, but for its shift and up to a few percent of its scale, the pre-activation of unit i of
+	// the first layer: students start from there, without spare units in it.
+	FirstLayer bool
+	Seed       uint64
 	// Name of the activation of both layers, for the network that is returned.
 	Activation string
 	Observe    func(text string) // told of every start and its outcome; may be nil
@@ -56,6 +59,7 @@ type search struct {
 
 	variance      float64 // of y
 	target, exact float64 // losses: at which a fit ends; at which a student counts as arrived
+	margin        float64 // of the last pruning
 }
 
 // counted refuses points outside of the domain: a query there would be a defect of this package.
@@ -84,9 +88,16 @@ func (c *counted) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
 	return y, nil
 }
 
+// Statistics of a search.
+type Statistics struct {
+	// Margin is what the loss of the best network with a unit less was, over the largest loss that noise explains: near
+	// one, the sizes are uncertain.
+	Margin float64
+}
+
 // Start returns a network that agrees with the oracle to rounding, or to its noise, at fresh points of the domain. The
 // error is [fault.Unsupported] when none was found.
-func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, settings Settings) (*network.Network, error) {
+func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, settings Settings) (*network.Network, Statistics, error) {
 	if settings.Starts == 0 {
 		settings.Starts = 24
 	}
@@ -95,12 +106,13 @@ func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, s
 		rng: rand.New(rand.NewPCG(settings.Seed, 0x6c6f63616c)), r: d,
 	}
 	if err := s.measure(ctx); err != nil {
-		return nil, err
+		return nil, Statistics{}, err
 	}
 	if err := s.reduce(ctx); err != nil {
-		return nil, err
+		return nil, Statistics{}, err
 	}
-	return s.run(ctx)
+	n, err := s.run(ctx)
+	return n, Statistics{Margin: s.margin}, err
 }
 
 func (s *search) trace(format string, args ...any) {
@@ -125,6 +137,9 @@ func (s *search) sizes(stage int) (k0, k1 int) {
 	if s.settings.M0 == 0 && stage > 1 {
 		k0 = int(float64(k0) * math.Pow(1.2, float64(stage-1)))
 	}
+	if s.settings.FirstLayer {
+		k0 = s.r
+	}
 	k1 = max(m1+2, int(math.Ceil(1.5*float64(m1))))
 	if s.settings.M1 == 0 {
 		k1 = int(float64(k1) * grown)
@@ -138,6 +153,9 @@ const canyon = 1e-9
 
 // rows asked for each parameter of the student. With two, a start in three arrives; with three, nearly all do.
 const rows = 3
+
+// mostParameters of a student: the time of a fit grows with their cube, and is minutes there.
+const mostParameters = 4000
 
 // starts of a stage: after so many failures the students grow.
 const starts = 6
@@ -154,6 +172,9 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		k0, k1 := s.sizes(start / starts)
 		size := network.Parameters(s.r, k0, k1)
+		if size > mostParameters {
+			return nil, fault.New(fault.Unsupported, "a student for %d inputs has %d parameters, more than can be fitted in reasonable time (%d)", s.r, size, mostParameters)
+		}
 		if err := s.more(ctx, rows*size-len(s.y)); err != nil {
 			return nil, err
 		}
@@ -178,6 +199,10 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			}
 			data = s.data()
 		}
+		if n, loss, err = s.sharpen(ctx, n, loss); err != nil {
+			return nil, err
+		}
+		data = s.data()
 		n, loss, err = s.prune(ctx, n, loss, data)
 		if err != nil {
 			return nil, err
@@ -278,12 +303,54 @@ func (s *search) widen(ctx context.Context, n *network.Network, loss float64) (*
 	return n, loss, nil
 }
 
+// sharpen asks further out, and more, when the answers are so noisy that near the origin units hide in the noise: a student
+// that has arrived keeps to its network there, and then pruning sees which of its units are needed.
+func (s *search) sharpen(ctx context.Context, n *network.Network, loss float64) (*network.Network, float64, error) {
+	noise := s.settings.Noise / math.Sqrt(s.variance)
+	if loss > s.exact || noise < sharpenFrom {
+		return n, loss, nil
+	}
+	times := 2 + int(math.Log10(noise/sharpenFrom)/2)
+	for range times {
+		if s.settings.Domain == 0 || s.radius < s.settings.Domain {
+			s.radius *= 1.5
+			if s.settings.Domain > 0 {
+				s.radius = math.Min(s.radius, s.settings.Domain)
+			}
+		}
+		if err := s.more(ctx, rows*n.Parameters()); err != nil {
+			return n, loss, err
+		}
+		wider, l, err := fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
+		if err != nil {
+			return n, loss, err
+		}
+		s.trace("    sharpened at radius %.3g: loss %.1e of the variance", s.radius, l/s.variance)
+		n, loss = wider, l
+		if l > s.exact {
+			return n, loss, nil
+		}
+	}
+	// A student with spare units leaves what is noise, less what its parameters took up.
+	count := float64(len(s.y))
+	s.exact = math.Min(s.exact, loss/(1-float64(n.Parameters())/count)*(1+5*math.Sqrt(2/count)))
+	s.target = 0.5 * loss // fits are to go to the end
+	return n, loss, nil
+}
+
+// sharpenFrom is the noise, relative to the spread of the answers, from which students are sharpened.
+const sharpenFrom = 1e-7
+
 // student returns random units, with the output weights that fit best.
 func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
 	n := network.New(s.r, k0, k1, s.settings.Activation, s.settings.Activation)
 	for i := range k0 {
 		a := sample.Direction(s.rng, s.r)
 		floats.Scale(s.norm, a)
+		if s.settings.FirstLayer {
+			clear(a)
+			a[i] = 1
+		}
 		n.First.Weight.SetRow(i, a)
 		n.First.Bias[i] = 0.3 * s.rng.NormFloat64()
 	}

@@ -91,7 +91,7 @@ func TestStart(t *testing.T) {
 			f := function(t, c.name)
 			truth := random(c.d, c.m0, c.m1, 0.3, c.name, 1)
 			o := &netOracle{t: t, n: truth, f: f, domain: c.domain}
-			found, err := Start(t.Context(), o, c.d, f, f, Settings{Domain: c.domain, Activation: c.name, Seed: 1})
+			found, _, err := Start(t.Context(), o, c.d, f, f, Settings{Domain: c.domain, Activation: c.name, Seed: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestSameSeed(t *testing.T) {
 	f := function(t, "tanh")
 	truth := random(4, 4, 2, 0.3, "tanh", 3)
 	run := func() []float64 {
-		n, err := Start(t.Context(), &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{Seed: 5})
+		n, _, err := Start(t.Context(), &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{Seed: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,19 +126,19 @@ func TestSameSeed(t *testing.T) {
 func TestNothingToFind(t *testing.T) {
 	f := function(t, "tanh")
 	constant := network.New(4, 3, 2, "tanh", "tanh")
-	_, err := Start(t.Context(), &netOracle{t: t, n: constant, f: f, domain: 1}, 4, f, f, Settings{Domain: 1})
+	_, _, err := Start(t.Context(), &netOracle{t: t, n: constant, f: f, domain: 1}, 4, f, f, Settings{Domain: 1})
 	if !fault.Is(err, fault.Unsupported) {
 		t.Errorf("a constant: %v", err)
 	}
 	// The hidden activation is another one.
 	truth := random(4, 4, 2, 0.3, "sine", 3)
-	_, err = Start(t.Context(), &netOracle{t: t, n: truth, f: function(t, "sine"), domain: 2}, 4, f, f, Settings{Domain: 2, Starts: 2})
+	_, _, err = Start(t.Context(), &netOracle{t: t, n: truth, f: function(t, "sine"), domain: 2}, 4, f, f, Settings{Domain: 2, Starts: 2})
 	if !fault.Is(err, fault.Unsupported) {
 		t.Errorf("the wrong activation: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Start(ctx, &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{}); !errors.Is(err, context.Canceled) {
+	if _, _, err := Start(ctx, &netOracle{t: t, n: truth, f: f}, 4, f, f, Settings{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -166,7 +166,7 @@ func TestTable(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 240*time.Second)
 			begin := time.Now()
-			found, err := Start(ctx, o, d, f, f, s)
+			found, _, err := Start(ctx, o, d, f, f, s)
 			cancel()
 			took := time.Since(begin).Seconds()
 			seconds += took

@@ -161,6 +161,7 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 	for {
 		m0, m1 := n.Sizes()
 		removed := false
+		s.margin = math.Inf(1)
 		tried := [2]int{}
 		for _, r := range removals(n, s.g, s.h, data.X) {
 			if r.layer == 0 && m0 <= s.settings.M0 || r.layer == 1 && m1 <= s.settings.M1 {
@@ -182,6 +183,7 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 				n, loss, removed = trial, l, true
 				break
 			}
+			s.margin = math.Min(s.margin, l/s.exact)
 		}
 		if !removed {
 			return n, loss, nil

@@ -18,6 +18,7 @@ type Scales struct {
 	Value      float64   // typical magnitude of f
 	Spread     float64   // typical variation of f
 	Noise      float64   // standard deviation of the answers' error, at least rounding
+	Rounding   Rounding  // the grid that the answers lie on
 	Grid       float64   // relative spacing of the x that the backend can tell apart: 2^-53, or 2^-24 in single precision
 }
 
@@ -33,16 +34,18 @@ const (
 //
 // A backend that says so (single), or whose noise looks like it, is taken to round x to single precision.
 func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *rand.Rand) (*Scales, error) {
+	log := &Log{Oracle: oracle}
+	oracle = log
 	center := make([]float64, d)
 	s := &Scales{Center: center}
 	var values, radii []float64
 	for range 2 {
 		v := Direction(rng, d)
-		radius, seen, err := ray(ctx, oracle, center, v)
+		radius, onRay, err := ray(ctx, oracle, center, v)
 		if err != nil {
 			return nil, err
 		}
-		values = append(values, seen...)
+		values = append(values, onRay...)
 		radii = append(radii, radius)
 	}
 	s.Saturation = floats.Min(radii)
@@ -64,12 +67,15 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 			s.Noise = math.Max(s.Noise, noise)
 		}
 	}
+	s.rounded(log.Y)
 	s.grid(single)
 	return s, nil
 }
 
 // MeasureNear finds the noise and the scales of f within |x|_inf <= reach, asking nothing outside.
 func MeasureNear(ctx context.Context, oracle query.Asker, d int, reach float64, single bool, rng *rand.Rand) (*Scales, error) {
+	log := &Log{Oracle: oracle}
+	oracle = log
 	s := &Scales{Center: make([]float64, d), Saturation: reach}
 	points := make([][]float64, 12)
 	for k := range points {
@@ -89,8 +95,28 @@ func MeasureNear(ctx context.Context, oracle query.Asker, d int, reach float64, 
 	if s.Noise, err = level(ctx, oracle, s, reach/3, rng); err != nil {
 		return nil, err
 	}
+	s.rounded(log.Y)
 	s.grid(single)
 	return s, nil
+}
+
+// rounded looks for a grid among the answers. On a fine grid of x rounded answers are constant where f is nearly
+// stationary, and look free of noise: what a decimal grid says of the noise counts, single precision's is a lower bound.
+func (s *Scales) rounded(answers []float64) {
+	s.Rounding = FindRounding(answers)
+	least := s.Rounding.Error(s.Value)
+	if s.Rounding.Digits > 0 && s.Noise < 10*least {
+		s.Noise = least
+	}
+	s.Noise = math.Max(s.Noise, least)
+}
+
+// Sigma returns the standard deviation of the error of the answer y. Rounded answers are the more exact the smaller they are.
+func (s *Scales) Sigma(y float64) float64 {
+	if s.Rounding.Digits > 0 && s.Noise <= 1.01*s.Rounding.Error(s.Value) {
+		return math.Max(s.Rounding.Error(y), 1e-16*s.Value)
+	}
+	return math.Max(s.Noise, 1e-16*s.Value)
 }
 
 // grid sets the spacing of x: single when the backend says so or its noise looks like it.
