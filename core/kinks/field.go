@@ -95,12 +95,20 @@ func (f *field) linear(ctx context.Context, origin, v []float64) (float64, error
 // measure finds the zone from a few rays in the given directions, and sets the radius.
 func (f *field) measure(ctx context.Context, origin []float64, directions [][]float64) error {
 	var radii []float64
+	var bends error
 	for _, v := range directions {
 		r, err := f.linear(ctx, origin, v)
-		if err != nil {
+		switch {
+		case fault.Is(err, fault.Unsupported): // or nearly everything cancels along this ray
+			bends = err
+		case err != nil:
 			return err
+		default:
+			radii = append(radii, r)
 		}
-		radii = append(radii, r)
+	}
+	if 2*len(radii) < len(directions) {
+		return bends
 	}
 	sort.Float64s(radii)
 	// The larger ones may be those of directions within a unit's hyperplane.
