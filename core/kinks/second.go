@@ -38,6 +38,15 @@ func (r *Result) second(ctx context.Context, plane *field, a *mat.Dense, rng *ra
 		}
 		return u
 	}
+	// Where the a_i are nearly dependent x is longer than u, and a_i . x is rounded accordingly.
+	norm := 0.0
+	for i := range m0 {
+		norm = math.Max(norm, floats.Norm(a.RawRowView(i), 2))
+	}
+	for range 5 {
+		u := far(plane.radius)
+		cone.noise = math.Max(cone.noise, plane.noise*norm*floats.Norm(cone.x(u), 2)/floats.Norm(u, 2))
+	}
 	corner := make([]float64, m0)
 	var rays [][]float64
 	for range 4 {
