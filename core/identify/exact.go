@@ -40,6 +40,7 @@ type exact struct {
 	loss        float64 // of found: mean squared residual over the answers' expected error
 	certificate *certify.Certificate
 	remark      string
+	sleepers    bool    // found had units that slept at the base point
 	margin      float64 // by how much more than noise the residuals are with a unit less; 0 when not known
 }
 
@@ -282,6 +283,7 @@ func (e *exact) start(ctx context.Context) (*network.Network, family, refine.Dat
 		}
 		n = second.Network(f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng)
 	}
+	e.sleepers = second.Widened()
 	return n, f, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
 }
 

@@ -41,7 +41,8 @@ func (e *exact) polish(ctx context.Context) error {
 	if err := e.fitAll(ctx, e.found, iterations); err != nil {
 		return err
 	}
-	for len(e.certificate.Undetermined) > 0 && e.loss <= goodLoss {
+	// Units that were found one by one may be one unit found twice: the fit can hide that in a weak one.
+	for (len(e.certificate.Undetermined) > 0 || e.sleepers) && e.loss <= goodLoss {
 		dropped, err := e.drop(ctx)
 		if err != nil {
 			return err

@@ -48,6 +48,9 @@ func (s *Second) extract(ctx context.Context) error {
 	}
 	if s.curving == nil {
 		stencil := newStencil(s.settings.Noise, 2)
+		if last := s.Singular[min(m1, len(s.Singular))-1]; s.straight >= 0 && last < clearGap*stencil.Error(s.settings.Noise, 2)*s.Singular[0] {
+			stencil = centralStencil(s.settings.Noise, 2) // curvature is fainter than slope: forward differences cannot do
+		}
 		s.curving = &stencil
 	}
 	for {
@@ -126,7 +129,7 @@ func (s *Second) curvatureSpan(m1 int) (*mat.Dense, error) {
 		if err != nil {
 			return nil, err
 		}
-		if size := mat.Norm(reduced, 2); size > 0 {
+		if size := mat.Norm(reduced, 2); s.straight < 0 && size > 0 { // else their errors, and so their weights, are the same
 			reduced.Scale(1/size, reduced)
 		}
 		stacked.SetCol(k, reduced.RawMatrix().Data)

@@ -86,6 +86,9 @@ func SecondLayer(ctx context.Context, oracle query.Asker, l *Latent, rng *rand.R
 // M1 is the number of second-layer units found.
 func (s *Second) M1() int { _, m1 := s.Directions.Dims(); return m1 }
 
+// Widened reports whether units were found that sleep at the base: then one may have been found twice.
+func (s *Second) Widened() bool { return s.widened }
+
 // baseSpan returns a basis (m0 x rank) of the column space of D B at the base point, as far as units are alive around it.
 func (s *Second) baseSpan(ctx context.Context) (*mat.Dense, error) {
 	m0, settings := len(s.Latent.Norms), s.settings
