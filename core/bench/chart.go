@@ -160,7 +160,8 @@ func lines(chart Chart, cells []*CellSummary) *drawing {
 	xAt := place(xs, chart.Log == "x" || chart.Log == "xy", false)
 	yAt := place(ys, chart.Log == "y" || chart.Log == "xy", true)
 	px := func(x float64) float64 { return left + 14 + (chartWidth-28)*xAt.place(x) }
-	py := func(y float64) float64 { return top + chartHeight*(1-yAt.place(y)) }
+	// The end of a wide interval may lie far outside the axis; it is drawn to its edge.
+	py := func(y float64) float64 { return top + chartHeight*(1-math.Max(0, math.Min(1, yAt.place(y)))) }
 	title := chart.Title
 	if title == "" {
 		title = chart.Y
@@ -241,13 +242,15 @@ func place(values []float64, logarithmic, fromLow bool) axis {
 	}
 	if fromLow {
 		if most := largest(values); most <= 1.0001 && most > 0.3 {
-			a := axis{format: "%g", place: func(v float64) float64 { return math.Max(0, math.Min(1, v/1.02)) }}
+			a := axis{format: "%.1f", place: func(v float64) float64 { return math.Max(0, math.Min(1, v/1.02)) }}
 			for k := range 6 {
 				a.ticks = append(a.ticks, float64(k)*2/10)
 			}
 			return a
 		}
-		return fromZero(values)
+		a := fromZero(values)
+		a.format = "%.3g" // multiples of 0.2 are not exact
+		return a
 	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
@@ -275,7 +278,8 @@ func heatMap(chart Chart, cells []*CellSummary) *drawing {
 	for _, y := range ys {
 		left = math.Max(left, textWidth(chart.Y+" "+y, fontSize)+24)
 	}
-	d.text(left+size*float64(len(xs))/2, 1.4*fontSize, middle, chart.Title)
+	centre := math.Max(left+size*float64(len(xs))/2, textWidth(chart.Title, fontSize)/2+margin)
+	d.text(centre, 1.4*fontSize, middle, chart.Title)
 	for _, c := range cells {
 		i, j := slices.Index(xs, c.Cell.setting(chart.X)), slices.Index(ys, c.Cell.setting(chart.Y))
 		v, _, _ := c.of(chart.Value)
@@ -295,6 +299,7 @@ func heatMap(chart Chart, cells []*CellSummary) *drawing {
 		d.text(left+size*(float64(i)+0.5), top+tall*float64(len(ys))+1.4*fontSize, middle, x)
 	}
 	d.text(left+size*float64(len(xs))/2, top+tall*float64(len(ys))+2.9*fontSize, middle, chart.X)
-	d.width, d.height = left+size*float64(len(xs))+16, top+tall*float64(len(ys))+4*fontSize
+	d.width = math.Max(left+size*float64(len(xs))+16, centre+textWidth(chart.Title, fontSize)/2+margin)
+	d.height = top + tall*float64(len(ys)) + 4*fontSize
 	return d
 }

@@ -159,9 +159,9 @@ const (
 //
 //	recall_a, recall_v          share of the a_i, of the v_l(0), that some candidate is nearer to than 0.05
 //	found, found_accepted       how many of all have |cos| > 0.95 with a candidate, with an accepted one
+//	recall_a_loose, _v_loose    shares likewise
 //	all_found                   1 where every a_i and v_l is recalled (to 0.05)
 //	wrong, wrong_accepted       candidates, and accepted ones, with |cos| <= 0.95 to all; right_rejected the converse
-//	extracted_found             found, of what the solver itself gave
 //	sin_angle, sin_angle_median largest and median sine of the angles between W and the SVD's subspace
 //	attribution_saturation, attribution_drift   share of the right accepted candidates that the criterion puts where they belong
 //	weight_error                Frobenius norm of A - A^ up to order and sign (shallow networks)

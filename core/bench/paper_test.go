@@ -118,6 +118,23 @@ func TestPaperSuiteErrors(t *testing.T) {
 	}
 }
 
+// Two runs that differ widely have an interval far beyond the axis.
+func TestWideIntervals(t *testing.T) {
+	suite := parse(t, paperSuite)
+	cell := suite.Cells[0]
+	one, two := newRecord(cell.Spec), newRecord(cell.Spec)
+	one.Metrics, two.Metrics = map[string]float64{"found": 1}, map[string]float64{"found": 25}
+	s := &Summary{Suite: suite, Cells: []CellSummary{{Cell: cell, Records: []*Record{one, two}}}}
+	for _, log := range []string{"", "y"} {
+		for _, format := range []string{"svg", "png"} {
+			var out strings.Builder
+			if some, err := s.WriteChart(&out, Chart{Name: "wide", X: "hessians", Y: "found", Log: log}, format); !some || err != nil {
+				t.Errorf("%s, log %q: %v (%v)", format, log, some, err)
+			}
+		}
+	}
+}
+
 func TestMean(t *testing.T) {
 	// Student's t with 3 degrees of freedom: 3.1824.
 	mean, half := Mean([]float64{1, 2, math.NaN(), 3, 4})
