@@ -197,7 +197,6 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			if err != nil {
 				return nil, err
 			}
-			data = s.data()
 		}
 		if n, loss, err = s.sharpen(ctx, n, loss); err != nil {
 			return nil, err

@@ -109,12 +109,17 @@ func match(truth, found Layer, symmetry core.Symmetry) []int {
 			if symmetry != core.SymmetryNone {
 				d = math.Min(d, weightDistance(truth, found, i, j, true))
 				d = math.Min(d, weightDistance(truth, found, i, j, false))
+				// Units with the same weights are told apart by their biases.
+				d += tieBreak * math.Min(unitDistance(truth, found, i, j, false), unitDistance(truth, found, i, j, true))
 			}
 			cost[i][j] = math.Min(d/norm, 10) // beyond any resemblance all are alike
 		}
 	}
 	return Assign(cost)
 }
+
+// tieBreak is what biases count for, next to weights, where a flip may have moved them.
+const tieBreak = 1e-3
 
 func opposite(truth, found Layer, i int) bool {
 	return floats.Dot(truth.Weight.RawRowView(i), found.Weight.RawRowView(i)) < 0

@@ -476,3 +476,27 @@ func TestRewrite(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareParallelUnits: units with the same weights are matched by their biases, whatever their order and signs.
+func TestCompareParallelUnits(t *testing.T) {
+	facts := core.Facts{Symmetry: core.SymmetryPoint}
+	truth := New(3, 3, 2, "tanh", "tanh")
+	for i, bias := range []float64{0.3, 1.3, -0.4} {
+		truth.First.Weight.SetRow(i, []float64{1, -2, 0.5})
+		truth.First.Bias[i] = bias
+	}
+	truth.First.Weight.SetRow(2, []float64{0, 1, 1})
+	truth.Second.Weight.SetRow(0, []float64{1, 2, 3})
+	truth.Second.Weight.SetRow(1, []float64{-2, 1, 0.5})
+	truth.Output = []float64{1, 2}
+	found := truth.Clone()
+	found.permuteFirst([]int{1, 2, 0})
+	found.FlipFirst(0, facts)
+	c, err := Compare(truth, found, facts, facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MaxError > 1e-12 {
+		t.Errorf("the same network, its units in another order, is at distance %g", c.MaxError)
+	}
+}
