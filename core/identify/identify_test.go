@@ -19,6 +19,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/compile"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
@@ -559,5 +560,32 @@ func TestUnknownRecipe(t *testing.T) {
 	r, err := Run(t.Context(), Problem{}, Settings{Recipe: "soup"})
 	if r != nil || !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), `"soup"`) {
 		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// TestVerdict: what is refused, and why, though fresh answers agree.
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		noise, margin float64
+		error, bar    float64
+		open          []string
+		identified    bool
+		says          string
+	}{
+		{"exact answers", 1e-14, 0, 1e-13, 1e-12, nil, true, "fresh answers agree"},
+		{"fresh answers differ", 1e-14, 0, 1e-8, 1e-12, nil, false, "differs from fresh answers"},
+		{"something is open", 1e-14, 0, 1e-13, 1e-12, []string{"unit 1 of the first layer"}, false, "unit 1"},
+		{"noise amplified too much", 1e-14, 0, 1e-13, 1e-4, nil, false, "last digits"},
+		{"the same bar from as much noise", 1e-7, 100, 1e-7, 1e-4, nil, true, "fresh answers agree"},
+		{"a unit that noise may hide", 1e-4, 1.5, 1e-4, 1e-3, nil, false, "sizes are uncertain"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := &exact{noise: c.noise, margin: c.margin}
+			identified, reason := e.verdict(&Result{Validation: Validation{RelativeError: c.error}, Certificate: &certify.Certificate{ErrorBar: c.bar, Undetermined: c.open}})
+			if identified != c.identified || !strings.Contains(reason, c.says) {
+				t.Errorf("%v: %s", identified, reason)
+			}
+		})
 	}
 }

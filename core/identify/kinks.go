@@ -86,32 +86,14 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 	return result, err
 }
 
-// validate asks fresh rows and compares.
+// validate compares what was found with answers at fresh points: around it, where the kinks say where that is.
 func (e *bends) validate(ctx context.Context, result *Result) error {
-	e.report.start("validation")
-	n := e.found
-	count := max(24, min(200, n.Parameters()/10))
-	x := mat.NewDense(count, n.Inputs(), nil)
-	for k := range count {
-		if e.around != nil {
-			x.SetRow(k, e.around())
-		} else {
-			e.place(x.RawRowView(k))
-		}
-	}
-	y, err := e.problem.Oracle.Ask(ctx, x)
-	if err != nil {
-		return err
+	place := e.place
+	if e.around != nil {
+		place = func(row []float64) { copy(row, e.around()) }
 	}
 	g, h := e.layers()
-	away := floats.SubTo(make([]float64, count), y, n.Evaluate(g.Function, h.Function, x))
-	result.Validation = Validation{
-		Queries: count, MaxError: floats.Norm(away, math.Inf(1)),
-		RelativeError: floats.Norm(away, 2) / math.Sqrt(float64(count)) / stat.PopStdDev(y, nil),
-	}
-	e.report.finish("relative error %.1e on %d fresh queries", result.Validation.RelativeError, count)
-	result.Identified, result.Reason = e.verdict(result)
-	return nil
+	return e.exact.validate(ctx, e.found, g.Function, h.Function, place, result)
 }
 
 // bent identifies the network from its kinks; done is false, and the error nil, where they do not lead to it.

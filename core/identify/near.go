@@ -27,8 +27,7 @@ const (
 // nearInstead is near where the way from far out did not lead to a fit (for the reason given, or because its residuals
 // are more than noise); the better of the two networks stays.
 func (e *exact) nearInstead(ctx context.Context, reason error) error {
-	found, chosen, loss := e.found, e.family, e.loss
-	local := e.local
+	before := *e
 	err := e.near(ctx)
 	if err == nil {
 		return nil
@@ -36,8 +35,9 @@ func (e *exact) nearInstead(ctx context.Context, reason error) error {
 	if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
 		return err
 	}
-	e.reach = 0
-	if e.found, e.family, e.loss, e.local = found, chosen, loss, local; found == nil {
+	e.found, e.family, e.loss, e.margin, e.certificate = before.found, before.family, before.loss, before.margin, before.certificate
+	e.reach, e.local = 0, before.local
+	if e.scales, e.noise = before.scales, before.noise; e.found == nil {
 		if reason != nil {
 			return reason
 		}

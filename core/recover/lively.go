@@ -41,7 +41,7 @@ func (p *path) halve() {
 
 // lively returns a point with the given coordinates moved, up to size, at which some second-layer unit is alive: on a
 // random path, halved towards where f changes most. Units of long trained weights are nearly steps; at random points
-// they all sleep. Where paths turn out straight nothing sleeps, and points are taken at random, for free.
+// they all sleep.
 func (s *Second) lively(ctx context.Context, moved []int, size float64) ([]float64, error) {
 	random := func() []float64 {
 		v := slices.Clone(s.Base)

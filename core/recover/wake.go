@@ -22,7 +22,7 @@ func (s *Second) Wake(ctx context.Context, x *mat.Dense, residual []float64, gue
 		}
 	}
 	at := func(v []float64) float64 { return guess(s.Latent.Point(v)) }
-	p := &path{p: s.Latent.Coordinates(x.RawRowView(low)), q: s.Latent.Coordinates(x.RawRowView(high)), atP: residual[low], atQ: residual[high]}
+	p := &path{p: s.Latent.Coordinates(x.RawRowView(low)), q: s.Latent.Coordinates(x.RawRowView(high))}
 	for _, v := range [][]float64{p.p, p.q} { // where tails are too faint nothing can be measured
 		for i := range v {
 			v[i] = math.Max(-reach, math.Min(reach, v[i]))
