@@ -20,7 +20,16 @@ type Found struct {
 	G, H     core.Function
 	MaxError float64 // largest |f - found| on fresh points
 	ErrorBar float64 // largest relative standard deviation of a parameter
+	Noise    float64 // standard deviation of the answers' error, as the run has estimated it
 	DType    core.DType
+}
+
+// unit is the relative error of a number rounded to the backend's precision.
+func (f Found) unit() float64 {
+	if f.DType == core.FP32 {
+		return singleUnit
+	}
+	return doubleUnit
 }
 
 var radii = []float64{3, 10, 100, 1e3, 1e4}
@@ -51,10 +60,7 @@ func Beyond(ctx context.Context, asker query.Asker, found Found, seed uint64) (s
 		return x
 	}
 	spread := deviation(found.Network.Evaluate(found.G, found.H, gaussian(64, 1)))
-	unit := doubleUnit
-	if found.DType == core.FP32 {
-		unit = singleUnit
-	}
+	unit := found.unit()
 	for _, radius := range radii {
 		allowed := spread*max(1e-6, manyBars*radius*max(found.ErrorBar, unit)) + 10*found.MaxError
 		if !(allowed < vague*spread) {

@@ -21,6 +21,7 @@ type Settings struct {
 	Inputs int     // d
 	Domain float64 // no query leaves |x|_inf <= Domain; 0: unbounded
 	Seed   uint64
+	Sure   bool // leave out what honest networks show too, if seldom: few different answers where all units are saturated
 }
 
 const (
@@ -32,6 +33,9 @@ const (
 	// farthest coordinate asked for where inputs are clipped.
 	farthest = 1 << 20
 )
+
+// NotRepeatable begins the finding that answers to one point differ, as noise makes them do.
+const NotRepeatable = "its answers are not repeatable"
 
 type prober struct {
 	asker    query.Asker
@@ -121,7 +125,7 @@ func (p *prober) repeat(ctx context.Context) (done bool, err error) {
 	case inTime > tolerance && steady(again, alone):
 		p.found("its answers drift: the same %d points, asked again one by one, had answers that are all %s, by %.1e on average", points, direction(again, alone), math.Abs(mean(again)-mean(alone)))
 	case inTime > tolerance:
-		p.found("its answers are not repeatable: the same point, asked twice in the same way, was answered differently, by up to %.1e (answers are up to %.1e)", inTime, p.scale)
+		p.found(NotRepeatable+": the same point, asked twice in the same way, was answered differently, by up to %.1e (answers are up to %.1e)", inTime, p.scale)
 	case inBatch > tolerance:
 		p.found("its answers depend on the batch: a point asked among others is answered differently than alone, by up to %.1e (answers are up to %.1e), and the same each time", inBatch, p.scale)
 	default:
@@ -174,7 +178,7 @@ func (p *prober) kinds(context.Context) (done bool, err error) {
 	case whole:
 		p.found("its answers are whole numbers at all of %d random points: labels or counts, it seems, not values", points)
 		return true, nil
-	case len(distinct) <= points/2:
+	case len(distinct) <= points/2 && !p.settings.Sure:
 		p.found("it has only %d different answers at %d random points: classes, it seems, or a function of steps", len(distinct), points)
 	}
 	return false, nil

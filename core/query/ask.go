@@ -98,13 +98,21 @@ func (s *Session) call(ctx context.Context, batch *mat.Dense) (*mat.Dense, error
 	if err := s.pace.wait(ctx, rows); err != nil {
 		return nil, err
 	}
+	if s.settings.Journal != nil {
+		if err := s.settings.Journal.announce(rows); err != nil {
+			return nil, err
+		}
+	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
+	started := time.Now()
 	if s.settings.Timeout > 0 {
 		limited, cancel = context.WithTimeout(ctx, s.settings.Timeout)
 	}
 	defer cancel()
-	started := time.Now()
 	answer, err := s.oracle.Query(limited, batch)
+	if errors.Is(err, context.DeadlineExceeded) {
+		expire(limited)
+	}
 	switch {
 	case err == nil:
 		s.batch.observe(rows, time.Since(started))
@@ -113,6 +121,15 @@ func (s *Session) call(ctx context.Context, batch *mat.Dense) (*mat.Dense, error
 		return nil, fault.New(fault.Oracle, "the oracle did not answer %d rows within %s; raise --timeout or lower --batch", rows, s.settings.Timeout)
 	}
 	return nil, oracleFault(ctx, err)
+}
+
+// expire waits for a deadline that is at hand to pass. A call that finds its deadline gone says so before the context's timer
+// has fired, and so does a plugin whose clock is a little ahead; only then does the context itself say whose deadline it was.
+func expire(ctx context.Context) {
+	const atHand = time.Second
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < atHand {
+		<-ctx.Done()
+	}
 }
 
 // askBatch puts the given rows of x to the oracle in one call. Whatever comes of it, their reservation is settled.
@@ -140,26 +157,33 @@ func (s *Session) askBatch(ctx context.Context, x *mat.Dense, rows []int, y []fl
 	if answer != nil && !answer.IsEmpty() {
 		n, outputs = answer.Dims()
 	}
+	if all := s.settings.Outputs; all > 0 && n == len(rows) && outputs != all {
+		settle(0)
+		return fault.New(fault.Oracle, "the oracle answered with %d outputs; %d were wanted: give the number that the model has", outputs, all)
+	}
 	if n != len(rows) || outputs <= s.settings.Output {
 		settle(0)
 		return fault.New(fault.Oracle, "the oracle answered %d rows of %d outputs to %d queries; output %d was wanted of each", n, outputs, len(rows), s.settings.Output)
 	}
 	settle(int64(n))
-	values := mat.Col(nil, s.settings.Output, answer)
+	kept := answer.Slice(0, n, s.settings.Output, s.settings.Output+1).(*mat.Dense)
+	if s.settings.Outputs > 0 {
+		kept = answer
+	}
 	var bad error
 	for k, i := range rows {
-		if !finite(values[k]) {
+		if at := notFinite(kept.RawRowView(k)); at >= 0 {
 			if bad == nil {
 				bad = fault.New(fault.Oracle, "the oracle answered %v at query %d of %d (first coordinates %.4g); the model must be finite everywhere it is asked: check its input range, or bound it with --domain",
-					values[k], k, n, batch.RawRowView(k)[:min(3, s.info.Inputs)])
+					kept.At(k, at), k, n, batch.RawRowView(k)[:min(3, s.info.Inputs)])
 			}
 			continue
 		}
-		y[i], have[i] = values[k], true
+		y[i], have[i] = answer.At(k, s.settings.Output), true
 	}
 	// Written even when the context has ended meanwhile or an answer was bad: these answers are paid for.
 	if s.settings.Journal != nil {
-		if err := s.settings.Journal.append(batch, values); err != nil {
+		if err := s.settings.Journal.append(batch, kept); err != nil {
 			return err
 		}
 	}

@@ -23,22 +23,29 @@ import (
 //
 //	header: "nnid/journal/v1\n", uint32 length, identity as JSON, uint32 CRC-32C of all before
 //	record: 8 bytes mark, uint32 rows, uint32 d, uint64 rows in all records before,
-//	        rows x d float64 (queries), rows float64 (answers), uint32 CRC-32C of the record up to here
+//	        rows x d float64 (queries), rows x k float64 (answers), uint32 CRC-32C of the record up to here
+//	notice: 8 bytes mark of its own, uint32 rows, uint32 CRC-32C of the notice up to here
 //
+// A notice stands before each call: rows that were asked and have no record were under way when the run was killed, or their call failed.
+//
+// k is the identity's number of outputs, or 1 where it has none: then answers are those of one output.
 // The mark and the count of rows before let a reader find the next whole record behind a damaged stretch, and say how
 // many rows the stretch held.
 const JournalFormat = "nnid/journal/v1\n"
 
 var (
 	recordMark = []byte{0xa7, 'n', 'n', 'i', 'd', 0xf1, 0x5e, 0x0d}
+	noticeMark = []byte{0xa7, 'n', 'n', 'i', 'd', 0xf1, 0x5e, 0x0a}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
 const (
 	recordHead        = 8 + 4 + 4 + 8
 	recordTail        = 4
+	noticeLength      = 8 + 4 + 4
 	maxIdentity       = 1 << 20
 	maxInputs         = 1 << 24
+	maxOutputs        = 1 << 20
 	maxRecordPayload  = 1 << 30
 	journalPermission = 0o600 // queries and answers may be confidential
 )
@@ -49,7 +56,8 @@ type Identity struct {
 	Model   string            `json:"model"`             // as the oracle declares it
 	Options map[string]string `json:"options,omitempty"` // no secrets; they identify the model where Model is empty
 	Inputs  int               `json:"inputs"`
-	Output  int               `json:"output"`
+	Output  int               `json:"output"`            // the one that is identified
+	Outputs int               `json:"outputs,omitempty"` // how many are kept of each answer, all that the model has; 0: the one above
 	Seed    uint64            `json:"seed"`
 }
 
@@ -87,6 +95,7 @@ type Journal struct {
 	mu     sync.Mutex
 	end    int64 // where the next record goes
 	rows   int64 // rows in all records, lost ones included
+	asked  int64 // rows in all notices
 	broken error // set when a write failed: nothing is appended after a torn record
 }
 
@@ -96,6 +105,9 @@ type Journal struct {
 func OpenJournal(path string, identity Identity) (*Journal, error) {
 	if identity.Inputs < 1 || identity.Inputs > maxInputs {
 		return nil, fault.New(fault.Usage, "a journal of %d inputs cannot be kept; the number must be between 1 and %d", identity.Inputs, maxInputs)
+	}
+	if identity.Outputs < 0 || identity.Outputs > maxOutputs {
+		return nil, fault.New(fault.Usage, "a journal of %d outputs cannot be kept; the number must be between 1 and %d", identity.Outputs, maxOutputs)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, journalPermission)
 	if err != nil {
@@ -227,19 +239,42 @@ func (i Identity) differs(wanted Identity) string {
 		return fmt.Sprintf("of a model with %d inputs, not %d", i.Inputs, wanted.Inputs)
 	case i.Output != wanted.Output:
 		return fmt.Sprintf("of output %d, not %d", i.Output, wanted.Output)
+	case i.Outputs != wanted.Outputs:
+		return fmt.Sprintf("one that keeps %s of every answer, not %s", keeps(i.Outputs), keeps(wanted.Outputs))
 	case i.Seed != wanted.Seed:
 		return fmt.Sprintf("of seed %d, not %d", i.Seed, wanted.Seed)
 	}
 	return ""
 }
 
+func keeps(outputs int) string {
+	if outputs == 0 {
+		return "one output"
+	}
+	return fmt.Sprintf("all %d outputs", outputs)
+}
+
+// outputs is how many numbers are kept of an answer.
+func (j *Journal) outputs() int { return max(1, j.identity.Outputs) }
+
 // scan visits every whole record between start and size and returns where the last one ends. It sets rows and recovery.
 func (j *Journal) scan(size int64, visit func(payload []byte, rows int)) (end int64, err error) {
-	j.rows, j.recovery = 0, Recovery{}
+	j.rows, j.asked, j.recovery = 0, 0, Recovery{}
 	at := j.start
 	end = at
 	var buffer []byte
 	for at < size {
+		asked, err := j.notice(at, size)
+		if err != nil {
+			return 0, err
+		}
+		if asked > 0 {
+			j.asked += asked
+			if at += noticeLength; at-noticeLength == end {
+				end = at
+			}
+			continue
+		}
 		payload, rows, before, err := j.record(at, size, &buffer)
 		if err != nil {
 			return 0, err
@@ -250,7 +285,7 @@ func (j *Journal) scan(size int64, visit func(payload []byte, rows int)) (end in
 			}
 			continue
 		}
-		if at > end { // whole records after a damaged stretch
+		if at > end && before > j.rows { // whole records after a damaged stretch
 			j.recovery.LostRecords++
 			j.recovery.LostRows += before - j.rows
 		}
@@ -274,12 +309,13 @@ func (j *Journal) record(at, size int64, buffer *[]byte) (payload []byte, rows i
 	}
 	n := int64(binary.LittleEndian.Uint32(head[8:]))
 	d := int64(binary.LittleEndian.Uint32(head[12:]))
+	numbers := d + int64(j.outputs()) // a row
 	sofar := binary.LittleEndian.Uint64(head[16:])
 	if !bytes.Equal(head[:8], recordMark) || d != int64(j.identity.Inputs) || n < 1 || sofar > math.MaxInt64/2 ||
-		n > (size-at-recordHead-recordTail)/(8*(d+1)) {
+		n > (size-at-recordHead-recordTail)/(8*numbers) {
 		return nil, 0, 0, nil
 	}
-	length := int(8*n*(d+1)) + recordTail
+	length := int(8*n*numbers) + recordTail
 	if cap(*buffer) < length {
 		*buffer = make([]byte, length)
 	}
@@ -295,7 +331,22 @@ func (j *Journal) record(at, size int64, buffer *[]byte) (payload []byte, rows i
 	return payload, int(n), int64(sofar), nil
 }
 
-// nextMark returns the place of the next record mark at or after the given place, or size.
+// notice reads the notice at the given place and returns its rows, 0 where there is no whole one.
+func (j *Journal) notice(at, size int64) (rows int64, err error) {
+	var notice [noticeLength]byte
+	if size-at < noticeLength {
+		return 0, nil
+	}
+	if err := j.readAt(notice[:], at); err != nil {
+		return 0, err
+	}
+	if !bytes.Equal(notice[:8], noticeMark) || binary.LittleEndian.Uint32(notice[12:]) != crc32.Checksum(notice[:12], castagnoli) {
+		return 0, nil
+	}
+	return int64(binary.LittleEndian.Uint32(notice[8:])), nil
+}
+
+// nextMark returns the place of the next mark at or after the given place, or size.
 func (j *Journal) nextMark(at, size int64) (int64, error) {
 	chunk := make([]byte, 64<<10)
 	for at < size {
@@ -303,7 +354,11 @@ func (j *Journal) nextMark(at, size int64) (int64, error) {
 		if err := j.readAt(part, at); err != nil {
 			return 0, err
 		}
-		if k := bytes.Index(part, recordMark); k >= 0 {
+		k := bytes.Index(part, recordMark)
+		if n := bytes.Index(part, noticeMark); n >= 0 && (k < 0 || n < k) {
+			k = n
+		}
+		if k >= 0 {
 			return at + int64(k), nil
 		}
 		if at+int64(len(part)) >= size {
@@ -324,59 +379,96 @@ func (j *Journal) readAt(p []byte, at int64) error {
 // Recovery returns what opening the journal found.
 func (j *Journal) Recovery() Recovery { return j.recovery }
 
+// Unanswered returns how many rows were asked whose answers never came, in all runs: these were killed, or calls failed. The backend may
+// have answered them all the same.
+func (j *Journal) Unanswered() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return max(0, j.asked-j.rows)
+}
+
 // Path returns the journal's path.
 func (j *Journal) Path() string { return j.path }
 
-// replay visits every answer in the order it was given, and returns the number of rows paid for, lost ones included.
-func (j *Journal) replay(visit func(row []float64, y float64)) (int64, error) {
+// replay visits every answer in the order it was given, and returns the number of rows paid for, lost ones included. What it
+// visits with is used again for the next answer.
+func (j *Journal) replay(visit func(row, y []float64)) (int64, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	cut := j.recovery.CutBytes
-	d := j.identity.Inputs
-	row := make([]float64, d)
+	defer func(found Recovery) { j.recovery = found }(j.recovery)
+	d, k := j.identity.Inputs, j.outputs()
+	row, y := make([]float64, d), make([]float64, k)
 	_, err := j.scan(j.end, func(payload []byte, rows int) {
 		answers := payload[8*rows*d:]
 		for i := range rows {
-			for k := range row {
-				row[k] = math.Float64frombits(binary.LittleEndian.Uint64(payload[8*(i*d+k):]))
-			}
-			visit(row, math.Float64frombits(binary.LittleEndian.Uint64(answers[8*i:])))
+			numbers(row, payload[8*i*d:])
+			numbers(y, answers[8*i*k:])
+			visit(row, y)
 		}
 	})
-	j.recovery.CutBytes = cut
 	return j.rows, err
 }
 
-// append writes one batch and returns when it is on disk.
-func (j *Journal) append(x *mat.Dense, y []float64) error {
-	rows, d := x.Dims()
+// numbers reads as many as dst holds.
+func numbers(dst []float64, data []byte) {
+	for i := range dst {
+		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
+	}
+}
+
+// announce writes that so many rows are about to be asked. It is not synced: it outlives the process, and a machine that fails takes the
+// backend's client with it.
+func (j *Journal) announce(rows int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken != nil {
 		return j.broken
 	}
-	size := recordHead + 8*rows*(d+1) + recordTail
-	if d != j.identity.Inputs || len(y) != rows || size > maxRecordPayload {
-		return fault.New(fault.Internal, "a batch of %d x %d queries and %d answers does not fit a journal of %d inputs", rows, d, len(y), j.identity.Inputs)
+	notice := binary.LittleEndian.AppendUint32(append(make([]byte, 0, noticeLength), noticeMark...), uint32(rows))
+	notice = binary.LittleEndian.AppendUint32(notice, crc32.Checksum(notice, castagnoli))
+	if _, err := j.file.WriteAt(notice, j.end); err != nil {
+		return j.fails(err)
+	}
+	j.end += noticeLength
+	j.asked += int64(rows)
+	return nil
+}
+
+// fails notes that a write has failed, for good.
+func (j *Journal) fails(err error) error {
+	j.broken = fault.New(fault.Internal, "the journal %s cannot be written (%w), so the run stops before it pays for answers it would lose; make room and repeat the command", j.path, cause(err))
+	_ = j.file.Truncate(j.end) // else the next opening cuts it off
+	return j.broken
+}
+
+// append writes one batch and returns when it is on disk.
+func (j *Journal) append(x, y *mat.Dense) error {
+	rows, d := x.Dims()
+	answers, k := y.Dims()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken != nil {
+		return j.broken
+	}
+	size := recordHead + 8*rows*(d+k) + recordTail
+	if d != j.identity.Inputs || answers != rows || k != j.outputs() || size > maxRecordPayload {
+		return fault.New(fault.Internal, "a batch of %d x %d queries and %d x %d answers does not fit a journal of %d inputs and %d outputs", rows, d, answers, k, j.identity.Inputs, j.outputs())
 	}
 	record := make([]byte, 0, size)
 	record = append(record, recordMark...)
 	record = binary.LittleEndian.AppendUint32(record, uint32(rows))
 	record = binary.LittleEndian.AppendUint32(record, uint32(d))
 	record = binary.LittleEndian.AppendUint64(record, uint64(j.rows))
-	for i := range rows {
-		for _, v := range x.RawRowView(i) {
-			record = binary.LittleEndian.AppendUint64(record, math.Float64bits(v))
+	for _, m := range []*mat.Dense{x, y} {
+		for i := range rows {
+			for _, v := range m.RawRowView(i) {
+				record = binary.LittleEndian.AppendUint64(record, math.Float64bits(v))
+			}
 		}
-	}
-	for _, v := range y {
-		record = binary.LittleEndian.AppendUint64(record, math.Float64bits(v))
 	}
 	record = binary.LittleEndian.AppendUint32(record, crc32.Checksum(record, castagnoli))
 	if _, err := j.file.WriteAt(record, j.end); err != nil {
-		j.broken = fault.New(fault.Internal, "the journal %s cannot be written (%w), so the run stops before it pays for answers it would lose; make room and repeat the command", j.path, cause(err))
-		_ = j.file.Truncate(j.end) // else the next opening cuts it off
-		return j.broken
+		return j.fails(err)
 	}
 	if err := j.sync(); err != nil {
 		j.broken = err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -206,6 +207,34 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("%s, %d answered", time.Since(started), s.Answered())
 		}
 	})
+}
+
+// A plugin whose clock is ahead of ours says that the time is over before our context does.
+func TestTimeoutOfAClockAhead(t *testing.T) {
+	early := func(*mat.Dense) error { return context.DeadlineExceeded }
+	for name, c := range map[string]struct {
+		timeout, left time.Duration // --timeout, and what is left of the caller's time
+		want          func(error) bool
+	}{
+		"the caller's deadline":  {0, time.Minute, func(err error) bool { return err == context.DeadlineExceeded }},
+		"the timeout of a call":  {time.Minute, time.Hour, func(err error) bool { return strings.Contains(err.Error(), "within 1m0s; raise --timeout") }},
+		"no deadline in sight":   {0, time.Hour, func(err error) bool { return strings.Contains(err.Error(), "the oracle failed") }},
+		"the deadline is sooner": {time.Hour, time.Minute, func(err error) bool { return err == context.DeadlineExceeded }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := Open(t.Context(), &slow{call: time.Minute - time.Millisecond, fail: early}, Settings{Timeout: c.timeout})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), c.left)
+				defer cancel()
+				if _, err := s.Ask(ctx, random(rand.New(rand.NewPCG(1, 1)), 3, 2)); err == nil || !c.want(err) {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestCost(t *testing.T) {

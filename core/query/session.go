@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 type Settings struct {
 	Inputs     int           // d; needed when the oracle does not declare it, and must agree when it does
 	Output     int           // which component of f is identified, counted from 0
+	Outputs    int           // how many components f has, all of which are to be kept; 0: only that one is
 	MaxQueries int64         // most rows that may be answered, those in the journal included; 0: no limit
 	Domain     float64       // no query leaves |x|_inf <= Domain; 0: unbounded
 	Journal    *Journal      // where answers are kept; nil: nowhere
@@ -41,7 +43,7 @@ type Settings struct {
 
 // Batch returns the most rows that one call of such an oracle has. Inputs must be known, from either.
 func (s Settings) Batch(info core.OracleInfo) int {
-	batch := max(1, min(defaultBatchRows, defaultBatchBytes/(8*max(1, s.Inputs, info.Inputs))))
+	batch := max(1, min(defaultBatchRows, defaultBatchBytes/(8*max(1, s.Inputs, info.Inputs, s.Outputs))))
 	if s.BatchRows > 0 {
 		batch = s.BatchRows
 	}
@@ -90,6 +92,10 @@ func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session,
 		return nil, fault.New(fault.Usage, "the model has %d inputs, not %d", info.Inputs, settings.Inputs)
 	case settings.Output < 0 || (info.Outputs != 0 && settings.Output >= info.Outputs):
 		return nil, fault.New(fault.Usage, "there is no output %d: the model has %d outputs, counted from 0", settings.Output, info.Outputs)
+	case settings.Outputs < 0 || settings.Outputs > 0 && settings.Output >= settings.Outputs:
+		return nil, fault.New(fault.Usage, "there is no output %d among %d, counted from 0", settings.Output, settings.Outputs)
+	case info.Outputs != 0 && settings.Outputs > 0 && info.Outputs != settings.Outputs:
+		return nil, fault.New(fault.Usage, "the model has %d output(s), not %d", info.Outputs, settings.Outputs)
 	case settings.MaxQueries < 0:
 		return nil, fault.New(fault.Usage, "the query budget is %d; it must not be negative (0 means no limit)", settings.MaxQueries)
 	case settings.BatchRows < 0 || settings.Parallel < 0 || settings.Timeout < 0:
@@ -121,11 +127,18 @@ func Open(ctx context.Context, oracle core.Oracle, settings Settings) (*Session,
 	if d := settings.Journal.identity.Inputs; d != info.Inputs {
 		return nil, fault.New(fault.Usage, "the journal %s is for a model of %d inputs; this one has %d", settings.Journal.path, d, info.Inputs)
 	}
-	s.answered, err = settings.Journal.replay(func(row []float64, y float64) {
+	if k := settings.Journal.identity.Outputs; k != settings.Outputs {
+		return nil, fault.New(fault.Usage, "the journal %s keeps %s of every answer, not %s", settings.Journal.path, keeps(k), keeps(settings.Outputs))
+	}
+	wanted := 0 // the place of the output in what is kept
+	if settings.Outputs > 0 {
+		wanted = settings.Output
+	}
+	s.answered, err = settings.Journal.replay(func(row, y []float64) {
 		// An answer that is no number was paid for, but asking again may go better.
-		if finite(y) {
+		if notFinite(y) < 0 {
 			key := keyOf(row)
-			s.kept[key] = append(s.kept[key], y)
+			s.kept[key] = append(s.kept[key], y[wanted])
 		}
 	})
 	if err != nil {
@@ -151,6 +164,35 @@ func (s *Session) Answered() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.answered
+}
+
+// Answers returns all outputs at points that have been asked, a row for each: the first answer that the journal holds. It asks nothing.
+func (s *Session) Answers(points [][]float64) ([][]float64, error) {
+	if s.settings.Journal == nil || s.settings.Outputs == 0 {
+		return nil, fault.New(fault.Internal, "all outputs of earlier answers are wanted, but they are not kept")
+	}
+	places := make(map[rowKey][]int, len(points))
+	for i, p := range points {
+		key := keyOf(p)
+		places[key] = append(places[key], i)
+	}
+	answers := make([][]float64, len(points))
+	_, err := s.settings.Journal.replay(func(row, y []float64) {
+		key := keyOf(row)
+		if at, ok := places[key]; ok && notFinite(y) < 0 {
+			delete(places, key)
+			for _, i := range at {
+				answers[i] = slices.Clone(y)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(places) > 0 {
+		return nil, fault.New(fault.Internal, "%d of %d points were never answered", len(places), len(points))
+	}
+	return answers, nil
 }
 
 // Ask implements [Asker]. A row asked before gets the kept answer if one is kept: a row repeated on purpose, within a
@@ -277,6 +319,11 @@ func oracleFault(ctx context.Context, err error) error {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// notFinite returns the place of the first value that is no finite number, or -1.
+func notFinite(values []float64) int {
+	return slices.IndexFunc(values, func(v float64) bool { return !finite(v) })
+}
 
 func keyOf(row []float64) rowKey {
 	buffer := make([]byte, 0, 512)

@@ -21,10 +21,7 @@ const (
 	errorLimit    = 64 << 10
 )
 
-var (
-	errEOF   = io.EOF
-	errLimit = errors.New("too long")
-)
+var errLimit = errors.New("too long")
 
 func readAll(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
@@ -162,9 +159,10 @@ func chooseOutput(names []string, name string) (int, error) {
 	return 0, nil
 }
 
-// checkAnswer returns how many values a row has: the product of the dimensions must be the number of values.
+// checkAnswer returns how many values a row has. The first dimension is the batch's, but one value a row may come in any shape, and one
+// row may be without that dimension. The product of the dimensions must be the number of values.
 func checkAnswer(shape []int64, values []float64, rows int) (columns int, err error) {
-	if len(shape) == 0 || shape[0] != int64(rows) {
+	if rows > 1 && (len(shape) == 0 || shape[0] != int64(rows) && len(values) != rows) {
 		return 0, fmt.Errorf("has the shape %v; its first dimension must be %d, one row each", shape, rows)
 	}
 	left := int64(len(values)) // dividing cannot overflow

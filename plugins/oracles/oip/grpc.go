@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/url"
 	"strings"
-	"time"
 
 	"gonum.org/v1/gonum/mat"
 	"google.golang.org/grpc"
@@ -80,8 +79,8 @@ func describeTensors(tensors []*inference.ModelMetadataResponse_TensorMetadata) 
 	return described
 }
 
-func (r *rpc) infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, error) {
-	rows, columns := x.Dims()
+func (r *rpc) infer(ctx context.Context, t *tensors, x *mat.Dense, shape []int) (*answer, error) {
+	rows, _ := x.Dims()
 	raw, err := encodeRaw(t.datatype, x)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "%s cannot be asked: %w", r, err)
@@ -89,7 +88,7 @@ func (r *rpc) infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, err
 	request := &inference.ModelInferRequest{
 		ModelName: r.model, ModelVersion: r.modelVersion,
 		Inputs: []*inference.ModelInferRequest_InferInputTensor{{
-			Name: t.input, Datatype: string(t.datatype), Shape: []int64{int64(rows), int64(columns)},
+			Name: t.input, Datatype: string(t.datatype), Shape: int64s(shape),
 		}},
 		RawInputContents: [][]byte{raw},
 	}
@@ -109,6 +108,14 @@ func (r *rpc) infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, err
 		return nil, r.fault("its answer to %d rows %w", rows, err)
 	}
 	return a, nil
+}
+
+func int64s(shape []int) []int64 {
+	wide := make([]int64, len(shape))
+	for i, n := range shape {
+		wide[i] = int64(n)
+	}
+	return wide
 }
 
 // encodeRaw is the tensor's contents, row by row, little-endian.
@@ -211,12 +218,8 @@ func (r *rpc) call(ctx context.Context, f func(context.Context) error) error {
 			return r.failed(err)
 		}
 		r.logRepetition(attempt + 1)
-		timer := time.NewTimer(min(firstPause<<min(attempt, 20), retryPause))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := pause(ctx, attempt); err != nil {
+			return err
 		}
 	}
 }
@@ -275,5 +278,12 @@ func (r *rpc) failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fault.New(fault.Oracle, "%s answers %s%s%s", r, s.Code(), text, remedy)
+	refused := fault.New(fault.Oracle, "%s answers %s%s%s", r, s.Code(), text, remedy)
+	switch s.Code() {
+	case codes.InvalidArgument, codes.Internal:
+		return refusedError{refused, s.Code() == codes.Internal}
+	case codes.NotFound, codes.Unimplemented:
+		return noMetadataError{refused}
+	}
+	return refused
 }

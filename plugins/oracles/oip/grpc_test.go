@@ -197,7 +197,7 @@ func TestRepetitionOverGRPC(t *testing.T) {
 		"overloaded":    {codes.ResourceExhausted, "queue is full", 2, 4, true},
 		"away for good": {codes.Unavailable, "restarting", 9, 4, false},
 		"broken":        {codes.Internal, "bug", 9, 2, false},
-		"wrong":         {codes.InvalidArgument, "no", 9, 2, false},
+		"wrong":         {codes.InvalidArgument, "no", 9, 3, false}, // both rows, then one
 	} {
 		s := &rpcServer{}
 		s.before = func(_ context.Context, call int64) error {

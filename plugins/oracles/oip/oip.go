@@ -4,9 +4,10 @@
 //
 // It reads the model's metadata once and infers, over REST in JSON with numbers that round-trip exactly, over gRPC in raw
 // binary. Servers may leave inputs and outputs out of the metadata, as MLServer does: then the input is named "input-0", the
-// data type is FP64, the only output answered is taken, and the option inputs says what d is. Requests are repeated, a few
-// times and with pauses, when the server could not be reached or says that it is overloaded; inference has no effect on the
-// server, so that this is safe. A server that finds a request too large is asked in smaller batches from then on.
+// data type is FP64, the only output answered is taken, and the option inputs says what d is; so too where a server has no
+// metadata at all. Requests are repeated, a few times and with pauses, when the server could not be reached or says that it
+// is overloaded; inference has no effect on the server, so that this is safe. A server that finds a request too large, or
+// takes one row at a time, is asked in smaller batches from then on (narrow.go).
 package oip
 
 import (
@@ -72,9 +73,10 @@ type backend struct {
 
 // transport puts the two requests of the protocol.
 type transport interface {
+	// metadata returns a noMetadataError where the server has none, of this model or at all.
 	metadata(ctx context.Context) (*metadata, error)
-	// infer returns a tooLargeError where fewer rows might do.
-	infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, error)
+	// infer returns a tooLargeError where fewer rows might do, and a refusedError where it does not like the request.
+	infer(ctx context.Context, t *tensors, x *mat.Dense, shape []int) (*answer, error)
 	close() error
 }
 
@@ -90,13 +92,16 @@ type oracle struct {
 	tensors *tensors
 	version string
 
-	rows atomic.Int64 // most rows of a request, learnt from the server; 0 when it has not complained
+	rows   atomic.Int64 // most rows of a request, learnt from the server; 0 when it has not complained
+	vector atomic.Bool  // whether a row is sent without a dimension for the batch, learnt from the server
 }
 
 // tensors are the input and the output used.
 type tensors struct {
 	input, output string // output is "" when the metadata does not say
 	datatype      core.DType
+	single        bool // by the metadata, a request has one row,
+	flat          bool // and no dimension for a batch either
 	info          core.OracleInfo
 }
 
@@ -186,6 +191,13 @@ func (o *oracle) describe(ctx context.Context) (*tensors, error) {
 		return o.tensors, nil
 	}
 	m, err := o.transport.metadata(ctx)
+	if _, ok := errors.AsType[noMetadataError](err); ok {
+		if o.inputs == 0 {
+			return nil, fault.New(fault.Oracle, "%w; if the server does not describe its models, give the option inputs", err)
+		}
+		sdk.Logger().Info("the model server does not describe the model; asking by the options given", "model", o.address)
+		m, err = &metadata{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +227,10 @@ func (o *oracle) choose(m *metadata) (*tensors, error) {
 			t.datatype = core.DType(input.Datatype)
 		}
 		d := width(input.Shape)
+		t.single, t.flat = oneRow(input.Shape)
+		if t.flat {
+			d = width([]int64{1, input.Shape[0]})
+		}
 		switch {
 		case o.inputs == 0:
 			t.info.Inputs = d
@@ -312,10 +328,12 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 		if learnt := int(o.rows.Load()); learnt > 0 {
 			count = min(count, learnt)
 		}
-		a, err := o.transport.infer(ctx, t, x.Slice(from, from+count, 0, columns).(*mat.Dense))
-		if _, ok := errors.AsType[tooLargeError](err); ok && count > 1 {
-			o.rows.Store(int64(count / 2))
-			sdk.Logger().Info("the model server finds the request too large; asking in smaller ones", "model", o.address, "rows", count/2)
+		shape := []int{count, columns}
+		if o.vector.Load() {
+			count, shape = 1, []int{columns}
+		}
+		a, err := o.transport.infer(ctx, t, x.Slice(from, from+count, 0, columns).(*mat.Dense), shape)
+		if o.narrow(t, shape, err) {
 			continue
 		}
 		if err != nil {
@@ -336,11 +354,6 @@ func (o *oracle) Query(ctx context.Context, x *mat.Dense) (*mat.Dense, error) {
 	}
 	return mat.NewDense(rows, outputs, y), nil
 }
-
-// tooLargeError is the server's word that a request is too large for it.
-type tooLargeError struct{ error }
-
-func (e tooLargeError) Unwrap() error { return e.error }
 
 // sameVersion refuses answers of two versions: they are two functions.
 func (o *oracle) sameVersion(version string) error {
@@ -368,6 +381,18 @@ func (b *backend) fault(format string, args ...any) error {
 
 func (b *backend) logRepetition(attempt int) {
 	sdk.Logger().Warn("the model server could not take the request; asking again", "model", b.address, "repetition", attempt)
+}
+
+// pause waits before a repetition, the longer the more there were.
+func pause(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(min(firstPause<<min(attempt, 20), retryPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // quote returns the beginning of what the server said, on one line; never the token, should the server echo it.

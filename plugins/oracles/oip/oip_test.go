@@ -69,9 +69,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"error": "no such model"}`)
 		return
 	}
-	var body map[string]any
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	body := decodeBody(r)
+	if body == nil {
+		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	if s.seen != nil {
@@ -108,6 +108,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		output["data"] = nested
 	}
 	json.NewEncoder(w).Encode(map[string]any{"model_name": "m", "model_version": "1", "outputs": []any{output}})
+}
+
+// decodeBody is nil where the body is not the JSON of an object.
+func decodeBody(r *http.Request) map[string]any {
+	var body map[string]any
+	if json.NewDecoder(r.Body).Decode(&body) != nil {
+		return nil
+	}
+	return body
 }
 
 func start(t *testing.T, s *server) string {
@@ -377,8 +386,12 @@ func TestRepetition(t *testing.T) {
 	}
 	for name, fail := range map[string]func(http.ResponseWriter){
 		"broken connection": hijack,
-		"503":               func(w http.ResponseWriter) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) },
-		"429":               func(w http.ResponseWriter) { w.WriteHeader(429) },
+		"half an answer": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, `{"outputs": [`)
+		},
+		"503": func(w http.ResponseWriter) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) },
+		"429": func(w http.ResponseWriter) { w.WriteHeader(429) },
 	} {
 		s := &server{before: func(w http.ResponseWriter, r *http.Request, call int64) bool {
 			if call == 2 || call == 3 { // the first two inferences

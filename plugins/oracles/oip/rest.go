@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -85,18 +86,16 @@ func (r *rest) metadata(ctx context.Context) (*metadata, error) {
 	return m, nil
 }
 
-func (r *rest) infer(ctx context.Context, t *tensors, x *mat.Dense) (*answer, error) {
-	request, err := encode(t, x)
+func (r *rest) infer(ctx context.Context, t *tensors, x *mat.Dense, shape []int) (*answer, error) {
+	request, err := encode(t, x, shape)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "%s cannot be asked: %w", r, err)
 	}
 	body, status, err := r.do(ctx, http.MethodPost, "infer", request, answerLimit)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case status == http.StatusRequestEntityTooLarge:
-		return nil, tooLargeError{r.refused(status, body)}
-	case status != http.StatusOK:
+	}
+	if status != http.StatusOK {
 		return nil, r.refused(status, body)
 	}
 	rows, _ := x.Dims()
@@ -125,7 +124,7 @@ func retry(ctx context.Context, response *http.Response, err error) (bool, error
 			var verification *tls.CertificateVerificationError
 			return !errors.As(err, &verification), nil
 		}
-		return errors.Is(err, errEOF), nil
+		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), nil
 	}
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -134,8 +133,27 @@ func retry(ctx context.Context, response *http.Response, err error) (bool, error
 	return false, nil
 }
 
-// do makes one request, with repetitions, and reads the answer up to limit bytes.
+// do makes one request, with repetitions, and reads the answer up to limit bytes. An answer that breaks off is as good as none.
 func (r *rest) do(ctx context.Context, method, path string, content []byte, limit int64) ([]byte, int, error) {
+	for attempt := 0; ; attempt++ {
+		body, status, err := r.once(ctx, method, path, content, limit)
+		if _, broken := errors.AsType[brokenOffError](err); !broken || attempt == r.retries || ctx.Err() != nil {
+			return body, status, err
+		}
+		r.logRepetition(attempt + 1)
+		if err := pause(ctx, attempt); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// brokenOffError says that the connection was lost within an answer.
+type brokenOffError struct{ error }
+
+func (e brokenOffError) Unwrap() error { return e.error }
+
+// once is do without repetitions of answers that break off.
+func (r *rest) once(ctx context.Context, method, path string, content []byte, limit int64) ([]byte, int, error) {
 	target := r.base
 	if path != "" {
 		target = r.base.JoinPath(path)
@@ -177,7 +195,11 @@ func (r *rest) do(ctx context.Context, method, path string, content []byte, limi
 		return nil, 0, r.fault("its answer is longer than %d MiB, which no answer needs", limit>>20)
 	}
 	if err != nil {
-		return nil, 0, r.unreachable(ctx, err)
+		told := r.unreachable(ctx, err)
+		if again, _ := retry(ctx, nil, err); again {
+			told = brokenOffError{told}
+		}
+		return nil, 0, told
 	}
 	return body, response.StatusCode, nil
 }
@@ -215,7 +237,16 @@ func (r *rest) refused(status int, body []byte) error {
 	case http.StatusRequestEntityTooLarge:
 		remedy = "; even one row is too large for it"
 	}
-	return fault.New(fault.Oracle, "%s answers with status %d (%s)%s%s", r, status, http.StatusText(status), r.quote(errorText(body)), remedy)
+	err := fault.New(fault.Oracle, "%s answers with status %d (%s)%s%s", r, status, http.StatusText(status), r.quote(errorText(body)), remedy)
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return tooLargeError{err}
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError:
+		return refusedError{err, status == http.StatusInternalServerError}
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return noMetadataError{err}
+	}
+	return err
 }
 
 func redirected(response *http.Response) string {
@@ -227,7 +258,7 @@ func redirected(response *http.Response) string {
 }
 
 // encode writes the request. Every number has the digits that make it come out the same, in the data type.
-func encode(t *tensors, x *mat.Dense) ([]byte, error) {
+func encode(t *tensors, x *mat.Dense, shape []int) ([]byte, error) {
 	rows, columns := x.Dims()
 	bits := 64
 	if t.datatype == core.FP32 {
@@ -235,7 +266,8 @@ func encode(t *tensors, x *mat.Dense) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	b.Grow(64 + len(t.input) + 20*rows*columns)
-	fmt.Fprintf(&b, `{"inputs":[{"name":%s,"shape":[%d,%d],"datatype":"%s","data":[`, quoteJSON(t.input), rows, columns, t.datatype)
+	dimensions := strings.ReplaceAll(fmt.Sprint(shape), " ", ",")
+	fmt.Fprintf(&b, `{"inputs":[{"name":%s,"shape":%s,"datatype":"%s","data":[`, quoteJSON(t.input), dimensions, t.datatype)
 	for i := range rows {
 		for j, v := range x.RawRowView(i) {
 			if i+j > 0 {
