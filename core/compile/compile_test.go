@@ -352,3 +352,49 @@ func BenchmarkCompile(b *testing.B) {
 		mustCompile(b, tanhFacts, tanh)
 	}
 }
+
+// TestBound: no value exceeds the bound, the largest come near it, and there is none where there can't be.
+func TestBound(t *testing.T) {
+	largest := func(f core.Function, order int) float64 {
+		most := 0.0
+		for u := -40.0; u < 40; u += 0.003 {
+			v := []float64{u}
+			f.Apply(order, v, v)
+			most = math.Max(most, math.Abs(v[0]))
+		}
+		return most
+	}
+	for name, a := range map[string]core.Activation{
+		"tanh": elementwise(tanhFacts, tanh), "arctan": elementwise(arctanFacts, arctan), "softplus": elementwise(softplusFacts, softplus),
+	} {
+		f, err := Compile(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for order := range 4 {
+			bound, most := f.Bound(order), largest(f, order)
+			if order == 0 && name == "softplus" {
+				if !math.IsInf(bound, 1) {
+					t.Errorf("softplus is said to be bounded by %g", bound)
+				}
+				continue
+			}
+			if !(bound >= most && bound <= 1.1*most) {
+				t.Errorf("%s, derivative %d: bound %g, values reach %g", name, order, bound, most)
+			}
+		}
+	}
+	relu := functions{func(t float64) float64 { return math.Max(t, 0) }, func(t float64) float64 { return math.Max(0, math.Copysign(1, t)) }, constant(0), constant(0)}
+	for name, a := range map[string]core.Activation{
+		"the kink of ReLU": elementwise(core.Facts{Left: core.Tail{Asymptotic: true}, Right: core.Tail{Asymptotic: true, Slope: 1}}, relu),
+		"a kink elsewhere": elementwise(leakyFacts, leaky), "sine": elementwise(core.Facts{}, sine),
+	} {
+		f, err := Compile(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bound := f.Bound(2); !math.IsInf(bound, 1) {
+			t.Errorf("%s: the second derivative is said to be bounded by %g", name, bound)
+		}
+	}
+}

@@ -1,10 +1,14 @@
 package fastblas
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"runtime"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/blas"
@@ -137,7 +141,8 @@ func TestSyrk(t *testing.T) {
 	}
 }
 
-func TestTrsm(t *testing.T) {
+// TestTriangular: solutions and products, of matrices and of vectors.
+func TestTriangular(t *testing.T) {
 	needsKernels(t)
 	random := rand.New(rand.NewPCG(7, 8))
 	for _, size := range [][2]int{{3, 70}, {70, 3}, {25, 25}, {64, 40}, {40, 131}} {
@@ -150,18 +155,31 @@ func TestTrsm(t *testing.T) {
 						if side == blas.Right {
 							order = n
 						}
-						a := matrix(random, order, order, order+1)
-						for i := range order { // well conditioned
+						lda := order + 1
+						a := matrix(random, order, order, lda)
+						for i := range order { // well conditioned; NaN where the other triangle is
 							for j := range order {
-								a[i*(order+1)+j] /= float64(4 * order)
+								a[i*lda+j] /= float64(4 * order)
+								if i != j && (j > i) != (uplo == blas.Upper) {
+									a[i*lda+j] = math.NaN()
+								}
 							}
-							a[i*(order+1)+i] += 2
+							a[i*lda+i] += 2
 						}
+						what := fmt.Sprintf("%c%c%c%c %d x %d", side, uplo, tr, diag, m, n)
 						b := matrix(random, m, n, n+1)
-						want := append([]float64(nil), b...)
-						gonum.Implementation{}.Dtrsm(side, uplo, tr, diag, m, n, 0.7, a, order+1, want, n+1)
-						Implementation{}.Dtrsm(side, uplo, tr, diag, m, n, 0.7, a, order+1, b, n+1)
-						agree(t, fmt.Sprintf("Dtrsm %c%c%c%c %d x %d", side, uplo, tr, diag, m, n), b, want, order)
+						want, product, wanted := slices.Clone(b), slices.Clone(b), slices.Clone(b)
+						gonum.Implementation{}.Dtrsm(side, uplo, tr, diag, m, n, 0.7, a, lda, want, n+1)
+						Implementation{}.Dtrsm(side, uplo, tr, diag, m, n, 0.7, a, lda, b, n+1)
+						agree(t, "Dtrsm "+what, b, want, order)
+						gonum.Implementation{}.Dtrmm(side, uplo, tr, diag, m, n, 0.7, a, lda, wanted, n+1)
+						Implementation{}.Dtrmm(side, uplo, tr, diag, m, n, 0.7, a, lda, product, n+1)
+						agree(t, "Dtrmm "+what, product, wanted, order)
+						x := matrix(random, 1, order, order)
+						wanted = slices.Clone(x)
+						gonum.Implementation{}.Dtrsv(uplo, tr, diag, order, a, lda, wanted, 1)
+						Implementation{}.Dtrsv(uplo, tr, diag, order, a, lda, x, 1)
+						agree(t, "Dtrsv "+what, x, wanted, order)
 					}
 				}
 			}
@@ -235,6 +253,22 @@ func TestSwitch(t *testing.T) {
 	installed := Install()
 	if _, ours := blas64.Implementation().(Implementation); !installed || !ours {
 		t.Error("the kernels were not installed")
+	}
+}
+
+// TestWithoutInstructions: on a processor that lacks them, which a variable makes of any, gonum's code stays in place.
+func TestWithoutInstructions(t *testing.T) {
+	if os.Getenv("GODEBUG") != "cpu.avx2=off" {
+		command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWithoutInstructions$", "-test.v")
+		command.Env = append(os.Environ(), "GODEBUG=cpu.avx2=off")
+		if out, err := command.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("PASS")) {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	before := blas64.Implementation()
+	if Available() || Install() || blas64.Implementation() != before {
+		t.Error("the kernels are in use without the instructions they are made of")
 	}
 }
 

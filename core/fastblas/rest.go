@@ -147,3 +147,75 @@ func (i Implementation) Dtrsm(side blas.Side, uplo blas.Uplo, t blas.Transpose, 
 	i.Dgemm(blas.NoTrans, t, m, rest, half, -1, b, ldb, off, lda, alpha, second, ldb)
 	i.Dtrsm(side, uplo, t, diag, m, rest, 1, last, lda, second, ldb)
 }
+
+// Dtrmm computes B = alpha op(A) B or alpha B op(A), A triangular, B m x n: by halves, as [Implementation.Dtrsm].
+func (i Implementation) Dtrmm(side blas.Side, uplo blas.Uplo, t blas.Transpose, diag blas.Diag, m, n int, alpha float64, a []float64, lda int, b []float64, ldb int) {
+	const least = 24
+	order := m
+	if side == blas.Right {
+		order = n
+	}
+	if order <= least || min(m, n) < 4 || alpha == 0 || (side != blas.Left && side != blas.Right) || (uplo != blas.Upper && uplo != blas.Lower) {
+		i.Implementation.Dtrmm(side, uplo, t, diag, m, n, alpha, a, lda, b, ldb)
+		return
+	}
+	checkOperand(blas.NoTrans, order, order, len(a), lda, shortA, badLdA)
+	checkOperand(blas.NoTrans, m, n, len(b), ldb, shortB, badLdB)
+	half := order / 2
+	rest := order - half
+	off, last := a[half:], a[half*lda+half:]
+	if uplo == blas.Lower {
+		off = a[half*lda:]
+	}
+	lower := (uplo == blas.Lower) == (t == blas.NoTrans) // of op(A)
+	if side == blas.Left {
+		second := b[half*ldb:]
+		if lower {
+			i.Dtrmm(side, uplo, t, diag, rest, n, alpha, last, lda, second, ldb)
+			i.Dgemm(t, blas.NoTrans, rest, n, half, alpha, off, lda, b, ldb, 1, second, ldb)
+			i.Dtrmm(side, uplo, t, diag, half, n, alpha, a, lda, b, ldb)
+			return
+		}
+		i.Dtrmm(side, uplo, t, diag, half, n, alpha, a, lda, b, ldb)
+		i.Dgemm(t, blas.NoTrans, half, n, rest, alpha, off, lda, second, ldb, 1, b, ldb)
+		i.Dtrmm(side, uplo, t, diag, rest, n, alpha, last, lda, second, ldb)
+		return
+	}
+	second := b[half:]
+	if lower {
+		i.Dtrmm(side, uplo, t, diag, m, half, alpha, a, lda, b, ldb)
+		i.Dgemm(blas.NoTrans, t, m, half, rest, alpha, second, ldb, off, lda, 1, b, ldb)
+		i.Dtrmm(side, uplo, t, diag, m, rest, alpha, last, lda, second, ldb)
+		return
+	}
+	i.Dtrmm(side, uplo, t, diag, m, rest, alpha, last, lda, second, ldb)
+	i.Dgemm(blas.NoTrans, t, m, rest, half, alpha, b, ldb, off, lda, 1, second, ldb)
+	i.Dtrmm(side, uplo, t, diag, m, half, alpha, a, lda, b, ldb)
+}
+
+// Dtrsv solves op(A) x = b, A triangular, into b, by halves too.
+func (i Implementation) Dtrsv(uplo blas.Uplo, t blas.Transpose, diag blas.Diag, n int, a []float64, lda int, x []float64, incX int) {
+	const least = 16
+	if n <= least || incX != 1 || len(x) < n || (uplo != blas.Upper && uplo != blas.Lower) {
+		i.Implementation.Dtrsv(uplo, t, diag, n, a, lda, x, incX)
+		return
+	}
+	checkOperand(blas.NoTrans, n, n, len(a), lda, shortA, badLdA)
+	half := n / 2
+	off, last := a[half:], a[half*lda+half:]
+	rows, cols := half, n-half
+	if uplo == blas.Lower {
+		off = a[half*lda:]
+		rows, cols = cols, rows
+	}
+	first, second := x[:half], x[half:n]
+	if (uplo == blas.Lower) == (t == blas.NoTrans) {
+		i.Dtrsv(uplo, t, diag, half, a, lda, first, 1)
+		i.Dgemv(t, rows, cols, -1, off, lda, first, 1, 1, second, 1)
+		i.Dtrsv(uplo, t, diag, n-half, last, lda, second, 1)
+		return
+	}
+	i.Dtrsv(uplo, t, diag, n-half, last, lda, second, 1)
+	i.Dgemv(t, rows, cols, -1, off, lda, second, 1, 1, first, 1)
+	i.Dtrsv(uplo, t, diag, half, a, lda, first, 1)
+}

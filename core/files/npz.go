@@ -91,6 +91,21 @@ func column(name string, w *npy.Array, biasName string, b *npy.Array, inputs int
 
 // writeNPZ writes a network as a NumPy archive of the arrays above.
 func writeNPZ(w io.Writer, n *network.Network) error {
+	return writeArrays(w, n, &npy.Array{Shape: []int{len(n.Output)}, Data: n.Output}, &npy.Array{Data: []float64{n.OutputBias}})
+}
+
+// WriteOutputs writes a network with several outputs as a NumPy archive of the arrays above: c has a column for each output, of
+// which weights has one slice each. n's own output is not used.
+func WriteOutputs(w io.Writer, n *network.Network, weights [][]float64, biases []float64) error {
+	_, m1 := n.Sizes()
+	c := mat.NewDense(m1, len(biases), nil)
+	for k, column := range weights {
+		c.SetCol(k, column)
+	}
+	return writeArrays(w, n, &npy.Array{Shape: []int{m1, len(biases)}, Data: c.RawMatrix().Data}, &npy.Array{Shape: []int{len(biases)}, Data: biases})
+}
+
+func writeArrays(w io.Writer, n *network.Network, c, c0 *npy.Array) error {
 	if err := n.Check(); err != nil {
 		return err
 	}
@@ -101,8 +116,8 @@ func writeNPZ(w io.Writer, n *network.Network) error {
 		{Name: "theta", Array: &npy.Array{Shape: []int{m0}, Data: n.First.Bias}},
 		{Name: "B", Array: &npy.Array{Shape: []int{m0, m1}, Data: transposed(n.Second.Weight)}},
 		{Name: "tau", Array: &npy.Array{Shape: []int{m1}, Data: n.Second.Bias}},
-		{Name: "c", Array: &npy.Array{Shape: []int{m1}, Data: n.Output}},
-		{Name: "c0", Array: &npy.Array{Data: []float64{n.OutputBias}}},
+		{Name: "c", Array: c},
+		{Name: "c0", Array: c0},
 		{Name: "activation", Array: &npy.Array{Shape: []int{2}, Text: []string{n.First.Activation, n.Second.Activation}}},
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
-	"github.com/nnid/nnid/core/local/gram"
+	"github.com/nnid/nnid/core/gram"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
 )
@@ -25,6 +25,9 @@ type fitSettings struct {
 	patience   int     // so many iterations in a row that gain little end the fit
 	gain       float64 // what counts as little: the fraction by which the loss falls
 	damping    float64 // first damping, relative to the mean curvature
+	frozen     bool    // the weights of the first layer stay as they are
+	scales     bool    // of a frozen first layer, which has as many units as inputs, those on the diagonal do not
+	shifted    bool    // the biases of a frozen first layer stay too, and all of its weights
 }
 
 // fit is least squares on all parameters from a start that may be far off: Levenberg-Marquardt with two changes that
@@ -37,17 +40,21 @@ type fitSettings struct {
 func fit(ctx context.Context, start *network.Network, g, h core.Function, data refine.Data, s fitSettings) (*network.Network, float64, error) {
 	n := start.Clone()
 	p := refine.Pack(n)
-	size, count := len(p), len(data.Y)
+	free := s.free(n)
+	size, count := len(free), len(data.Y)
 	jacobian := mat.NewDense(count, size, nil)
 	normal := mat.NewSymDense(size, nil)
 	damped := mat.NewSymDense(size, nil)
-	residual := refine.Jacobian(n, g, h, data, jacobian)
+	residual := s.jacobian(n, g, h, data, jacobian)
 	loss := floats.Dot(residual, residual) / float64(count)
 	damping, slow := s.damping, 0
 	trial := n.Clone()
-	next := make([]float64, size)
+	next := append([]float64(nil), p...)
 	at := func(step []float64) []float64 { // residuals after a step
-		floats.AddTo(next, p, step)
+		copy(next, p)
+		for k, i := range free {
+			next[i] += step[k]
+		}
 		refine.Unpack(trial, next)
 		r := trial.Evaluate(g, h, data.X)
 		floats.Sub(r, data.Y)
@@ -110,9 +117,56 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		if !improved {
 			break
 		}
-		residual = refine.Jacobian(n, g, h, data, jacobian)
+		residual = s.jacobian(n, g, h, data, jacobian)
 	}
 	return n, loss, nil
+}
+
+// free lists the parameters that are fitted, as indices into [refine.Pack]'s vector.
+func (s fitSettings) free(n *network.Network) []int {
+	m0, _ := n.Sizes()
+	d := n.Inputs()
+	weights := m0 * d
+	var free []int
+	first := weights
+	switch {
+	case s.shifted:
+		first += m0
+	case !s.frozen:
+		for i := range weights {
+			free = append(free, i)
+		}
+	case s.scales:
+		for i := range m0 {
+			free = append(free, i*d+i)
+		}
+	}
+	for i := first; i < n.Parameters(); i++ {
+		free = append(free, i)
+	}
+	return free
+}
+
+// jacobian fills j with the derivatives with respect to the free parameters and returns the residuals.
+func (s fitSettings) jacobian(n *network.Network, g, h core.Function, data refine.Data, j *mat.Dense) []float64 {
+	m0, _ := n.Sizes()
+	rows, columns := j.Dims()
+	switch {
+	case s.shifted:
+		biases := mat.NewDense(rows, m0+columns, nil)
+		residual := refine.Jacobian(n, g, h, data, biases)
+		j.Copy(biases.Slice(0, rows, m0, m0+columns))
+		return residual
+	case !s.frozen || !s.scales:
+		return refine.Jacobian(n, g, h, data, j)
+	}
+	residual := refine.Jacobian(n, g, h, data, j.Slice(0, rows, m0, columns).(*mat.Dense))
+	for k := range rows {
+		// The first columns now are those of the biases: df/du, which times the input is the derivative of the scale.
+		row := j.RawRowView(k)
+		floats.MulTo(row[:m0], row[m0:2*m0], data.X.RawRowView(k))
+	}
+	return residual
 }
 
 // probe is the fraction of the step at which the curvature along it is measured.

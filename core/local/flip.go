@@ -77,7 +77,7 @@ func (s *search) unflip(ctx context.Context, n *network.Network, loss float64, d
 			trial.Second.Bias[q] = sign * n.Second.Bias[l]
 			trial.Output[q] = rest.Output[l]
 		}
-		trial, l, err := fit(ctx, trial, s.g, s.h, data, fitSettings{iterations: 60, target: s.target, patience: 4, gain: 0.05, damping: 1e-4})
+		trial, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 60, target: s.target, patience: 4, gain: 0.05, damping: 1e-4})
 		if err != nil {
 			return n, loss, err
 		}

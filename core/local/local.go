@@ -9,6 +9,7 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -17,7 +18,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
-	"github.com/nnid/nnid/core/local/gram"
+	"github.com/nnid/nnid/core/gram"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/core/refine"
@@ -33,7 +34,18 @@ type Settings struct {
 	// FirstLayer says that input i is, but for its shift and up to a few percent of its scale, the pre-activation of unit i of
 	// the first layer: students start from there, without spare units in it.
 	FirstLayer bool
-	Seed       uint64
+	// InputError is the root mean square error of the inputs, for [Second]: what the errors of the first layer's weights leave.
+	InputError float64
+	// Spare says that the inputs of [Second] are known but for their scales, too, and that the units of a student that has come close are to be
+	// left as they are, spare ones too: for [Shrink].
+	Spare bool
+	// Rough says, for [Second], that the inputs' scales are known to some percent only: they are fitted from the start.
+	Rough bool
+	// Shifted says, for [Second], that the inputs are the pre-activations with their shifts: nothing of the first layer is fitted.
+	Shifted bool
+	// Point draws a random input; nil draws from the box. [Second] needs it.
+	Point func() []float64
+	Seed  uint64
 	// Name of the activation of both layers, for the network that is returned.
 	Activation string
 	Observe    func(text string) // told of every start and its outcome; may be nil
@@ -53,6 +65,9 @@ type search struct {
 	radius  float64 // points lie in |x|_inf <= radius
 	norm    float64 // of the students' first-layer weights
 	widened int     // times that the radius was raised
+	frozen  bool    // the weights of the first layer stay as they are
+	scales  bool    // but for those on its diagonal
+	shifted bool    // all of the first layer stays as it is
 
 	w [][]float64 // the points' coordinates in the basis
 	y []float64
@@ -113,6 +128,14 @@ func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, s
 	}
 	n, err := s.run(ctx)
 	return n, Statistics{Margin: s.margin}, err
+}
+
+// observe tells of a start and how far its student got.
+func (s *search) observe(start int, n *network.Network, loss float64) {
+	if s.settings.Observe != nil {
+		k0, k1 := n.Sizes()
+		s.settings.Observe(fmt.Sprintf("student %d of at most %d: %d + %d units leave %.1e of the spread", start+1, s.settings.Starts, k0, k1, math.Sqrt(loss/s.variance)))
+	}
 }
 
 func (s *search) trace(format string, args ...any) {
@@ -180,11 +203,12 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		data := s.data()
 		student := s.student(k0, k1, data)
-		n, loss, err := fit(ctx, student, s.g, s.h, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-3, damping: 1e-2})
+		n, loss, err := s.fit(ctx, student, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-3, damping: 1e-2})
 		if err != nil {
 			return nil, err
 		}
 		nearest = math.Min(nearest, loss)
+		s.observe(start, n, loss)
 		s.trace("  start %d: %d, %d units, loss %.1e of the variance", start, k0, k1, loss/s.variance)
 		if loss > 1e-6*s.variance && loss > s.exact {
 			best = math.Min(best, loss)
@@ -207,7 +231,7 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			return nil, err
 		}
 		if loss > s.exact {
-			n, loss, err = fit(ctx, n, s.g, s.h, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
+			n, loss, err = s.fit(ctx, n, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
 			if err != nil {
 				return nil, err
 			}
@@ -288,7 +312,7 @@ func (s *search) widen(ctx context.Context, n *network.Network, loss float64) (*
 		if err := s.more(ctx, n.Parameters()); err != nil {
 			return n, loss, err
 		}
-		wider, l, err := fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
+		wider, l, err := s.fit(ctx, n, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
 		if err != nil {
 			return n, loss, err
 		}
@@ -320,7 +344,7 @@ func (s *search) sharpen(ctx context.Context, n *network.Network, loss float64) 
 		if err := s.more(ctx, rows*n.Parameters()); err != nil {
 			return n, loss, err
 		}
-		wider, l, err := fit(ctx, n, s.g, s.h, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
+		wider, l, err := s.fit(ctx, n, s.data(), fitSettings{iterations: 80, target: s.target, patience: 5, gain: 1e-2, damping: 1e-4})
 		if err != nil {
 			return n, loss, err
 		}
@@ -351,7 +375,9 @@ func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
 			a[i] = 1
 		}
 		n.First.Weight.SetRow(i, a)
-		n.First.Bias[i] = 0.3 * s.rng.NormFloat64()
+		if shift := 0.3 * s.rng.NormFloat64(); !s.shifted {
+			n.First.Bias[i] = shift
+		}
 	}
 	for l := range k1 {
 		n.Second.Weight.SetRow(l, sample.Direction(s.rng, k0))
@@ -417,13 +443,23 @@ func (s *search) more(ctx context.Context, count int) error {
 		return fault.New(fault.Unsupported, "the answers do not vary by more than their noise within |x|_inf <= %.3g", s.radius)
 	}
 	noise := math.Max(s.settings.Noise, 2e-16*largest)
-	s.target = math.Max(1e-27*s.variance, noise*noise)
-	s.exact = math.Max(1e-18*s.variance, 4*noise*noise)
+	weights := s.settings.InputError * s.settings.InputError * s.variance
+	s.target = max(1e-27*s.variance, noise*noise, 1e-2*weights)
+	s.exact = max(1e-18*s.variance, 4*noise*noise, 4*weights)
 	return nil
 }
 
-// box returns a point uniform in the box.
+// fit fits n, all but what is frozen.
+func (s *search) fit(ctx context.Context, n *network.Network, data refine.Data, effort fitSettings) (*network.Network, float64, error) {
+	effort.frozen, effort.scales, effort.shifted = s.frozen, s.scales, s.shifted
+	return fit(ctx, n, s.g, s.h, data, effort)
+}
+
+// box returns a point uniform in the box, or where the settings want it.
 func (s *search) box() []float64 {
+	if s.settings.Point != nil {
+		return s.settings.Point()
+	}
 	x := make([]float64, s.d)
 	for i := range x {
 		x[i] = s.radius * (2*s.rng.Float64() - 1)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
@@ -268,5 +269,76 @@ np.save("big.npy", a.astype(">f8"))
 		if err != nil || !mat.EqualApprox(s.Basis, back.Basis, tolerance) {
 			t.Errorf("%s: another basis (%v)", name, err)
 		}
+	}
+}
+
+// The null space of the minors counts the rank-ones of a subspace, also where they do not span it, and a curve of them has
+// more; at a distance of rho from the subspace they have eigenvalues of 4 rho^2.
+func TestMinors(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const d = 7
+	vectors := func(k int) *mat.Dense {
+		w := mat.NewDense(d, k, nil)
+		for j := range k {
+			x := make([]float64, d)
+			for i := range x {
+				x[i] = rng.NormFloat64()
+			}
+			floats.Scale(1/floats.Norm(x, 2), x)
+			w.SetCol(j, x)
+		}
+		return w
+	}
+	count := func(name string, samples []mat.Symmetric, want int) []float64 {
+		t.Helper()
+		s, err := subspace.Span(samples, len(samples))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := subspace.Minors(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := len(samples); len(values) != m*(m+1)/2 {
+			t.Errorf("%s: %d eigenvalues", name, len(values))
+		}
+		n := 0
+		for n < len(values) && values[n] < 1e-10 {
+			n++
+		}
+		if n != want || values[0] < -1e-10 {
+			t.Errorf("%s: the null space has dimension %d instead of %d: %.1e", name, n, want, values[:len(samples)+2])
+		}
+		return values
+	}
+	outer := func(w *mat.Dense) []mat.Symmetric {
+		_, k := w.Dims()
+		list := make([]mat.Symmetric, k)
+		for j := range list {
+			h := mat.NewSymDense(d, nil)
+			h.SymRankOne(h, 1, w.ColView(j))
+			list[j] = h
+		}
+		return list
+	}
+	count("nine rank-ones", outer(vectors(9)), 9)
+	count("nine rank-ones and three other matrices", append(outer(vectors(9)), symmetric(rng, d), symmetric(rng, d), symmetric(rng, d)), 9)
+	count("no rank-one", []mat.Symmetric{symmetric(rng, d), symmetric(rng, d), symmetric(rng, d)}, 0)
+	curve := mat.NewDense(d, 3, nil)
+	for j, x := range [][2]float64{{1, 0}, {0, 1}, {math.Sqrt(0.5), math.Sqrt(0.5)}} {
+		curve.Set(0, j, x[0])
+		curve.Set(1, j, x[1])
+	}
+	count("a curve of rank-ones", outer(curve), 5) // the squares of binary quadratic forms span 5 dimensions
+	// One of two: e_1 e_1^T is off by rho.
+	const rho = 1e-2
+	off := mat.NewSymDense(d, nil)
+	off.SetSym(0, 0, math.Sqrt(1-rho*rho))
+	off.SetSym(1, 2, rho/math.Sqrt2)
+	if v := count("nearly rank one", []mat.Symmetric{off}, 0)[0]; math.Abs(v/(4*rho*rho)-1) > 0.1 {
+		t.Errorf("at a distance of %g the eigenvalue is %.3e", rho, v)
+	}
+	if _, err := subspace.Minors(&subspace.Subspace{Dim: 20, Basis: mat.NewDense(subspace.SvecLen(20), subspace.MostMinors+1, nil)}); err == nil {
+		t.Error("minors of any number are taken")
 	}
 }

@@ -16,7 +16,7 @@ func Factory() core.SolverFactory {
 	return core.SolverFactory{
 		Component: core.Component{
 			Name:      "auto",
-			Summary:   "jointdiag where m <= d, then spm for what is missing, then kernel where it is affordable",
+			Summary:   "jointdiag where m <= d and noise is small, then spm for what is missing, then kernel where it is affordable",
 			Reference: "see the solvers it uses",
 			Options:   []core.Option{rankone.AcceptOption},
 		},
@@ -32,8 +32,9 @@ func Factory() core.SolverFactory {
 
 type solver struct{ acceptance rankone.Acceptance }
 
-// pairs is how often jointdiag tries: where it does not find everything at once, spm is faster than another try.
-const pairs = 1
+// algebra is one pair of elements: where it does not find everything at once, spm is faster than another. Where noise leaves
+// little of the eigenvectors of two elements, spm alone is faster still (docs/solvers.md, "What auto chooses").
+var algebra = jointdiag.Config{Pairs: 1, Noise: 0.01}
 
 // affordable is the largest dimension for which the kernel, whose cost grows like m^6, is tried as a last resort.
 const affordable = 40
@@ -45,7 +46,7 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 	}
 	collector := rankone.NewCollector(space, problem.Count, s.acceptance)
 	if space.M <= space.D {
-		if err := jointdiag.Search(ctx, space, collector, rankone.Random(problem.Seed, 2), pairs, progress); err != nil {
+		if err := jointdiag.Search(ctx, space, collector, rankone.Random(problem.Seed, 2), algebra, progress); err != nil {
 			return nil, err
 		}
 	}

@@ -50,23 +50,48 @@ func (s solver) Solve(ctx context.Context, problem core.Problem, progress func(c
 		return nil, fault.New(fault.Unsupported, "the solver jointdiag needs linearly independent vectors, but %d vectors of length %d are not; use the solver spm, kernel or auto", space.M, space.D)
 	}
 	collector := rankone.NewCollector(space, problem.Count, s.acceptance)
-	if err := Search(ctx, space, collector, rankone.Random(problem.Seed, 2), s.pairs, progress); err != nil {
+	if err := Search(ctx, space, collector, rankone.Random(problem.Seed, 2), Config{Pairs: s.pairs}, progress); err != nil {
 		return nil, err
 	}
 	return collector.Solution(), nil
 }
 
-// Search adds to the collector what up to pairs pairs of random elements lead to; it stops early when the collector is
-// done, or when two pairs in a row bring nothing new that is accepted.
-func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, pairs int, progress func(core.SolverProgress)) error {
+const (
+	// noisy is a deficit of the eigenvectors of two elements that says that two are not enough. Every other pair does without
+	// all the others: joint diagonalisation may end beside a vector, and then does so from most starts.
+	noisy = 1e-6
+	// patience is the number of pairs in a row that may bring nothing.
+	patience = 4
+)
+
+// Config bounds a search.
+type Config struct {
+	Pairs int     // most pairs of elements
+	Noise float64 // give up where half the eigenvectors of two elements have a larger deficit; 0: never
+}
+
+// Search adds to the collector what pairs of random elements lead to; it stops early when the collector is done, or when
+// four pairs in a row bring nothing new that is accepted.
+func Search(ctx context.Context, space *rankone.Space, collector *rankone.Collector, random *rand.Rand, config Config, progress func(core.SolverProgress)) error {
 	polisher := rankone.NewPolisher(space)
 	fruitless := 0
-	for pair := 0; pair < pairs && fruitless < 2 && !collector.Done(); pair++ {
+	for pair := 0; pair < config.Pairs && fruitless < patience && !collector.Done(); pair++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		candidates := rankone.Eigenvectors(space, random)
 		collector.Statistics["pairs"]++
+		if deficits := space.Deficits(candidates); pair%2 == 0 && len(deficits) > 0 && deficits[len(deficits)-1] > noisy {
+			if config.Noise > 0 && deficits[len(deficits)/2] > config.Noise {
+				break
+			}
+			iterations, flops, err := rankone.Diagonalize(ctx, space, candidates)
+			if err != nil {
+				return err
+			}
+			collector.Statistics["iterations"] += float64(iterations)
+			collector.Statistics["flops"] += flops
+		}
 		before := collector.Accepted()
 		polished, err := polisher.PolishSlow(ctx, candidates)
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 // independent c (so m <= d). Any element is C D C^T, D diagonal, hence M1 M2^{-1} = C (D1/D2) C^{-1} within the range of
 // W, and its eigenvectors are the c (Jennrich's algorithm; Leurgans, Ross, Abel, SIAM J. Matrix Anal. Appl. 14, 1993).
 // M1 and M2 are random elements, M2 the best conditioned of a few, because its condition bounds the error. Noise may
-// make eigenvectors complex; both their parts are then candidates. The rows returned are unit vectors of length d,
-// not polished; nil when the space has no such structure.
+// make eigenvectors complex; the two parts then stand for the pair, whose plane they span. The rows returned are r unit
+// vectors of length d, not polished; nil when the space has no such structure.
 func Eigenvectors(space *Space, random *rand.Rand) [][]float64 {
 	basis := space.Range()
 	if basis == nil {
@@ -56,21 +56,21 @@ func Eigenvectors(space *Space, random *rand.Rand) [][]float64 {
 	}
 	var vectors mat.CDense
 	eigen.VectorsTo(&vectors)
+	values := eigen.Values(nil)
 	var candidates [][]float64
 	for k := range r {
-		re, im := mat.NewVecDense(r, nil), mat.NewVecDense(r, nil)
+		part := mat.NewVecDense(r, nil)
 		for i := range r {
-			re.SetVec(i, real(vectors.At(i, k)))
-			im.SetVec(i, imag(vectors.At(i, k)))
-		}
-		for _, part := range []*mat.VecDense{re, im} {
-			x := mat.NewVecDense(space.D, nil)
-			x.MulVec(basis, part)
-			if mat.Norm(part, 2) > 1e-3 {
-				candidate := x.RawVector().Data
-				Normalize(candidate)
-				candidates = append(candidates, candidate)
+			if imag(values[k]) < 0 { // the conjugate of the one before
+				part.SetVec(i, imag(vectors.At(i, k)))
+			} else {
+				part.SetVec(i, real(vectors.At(i, k)))
 			}
+		}
+		x := mat.NewVecDense(space.D, nil)
+		x.MulVec(basis, part)
+		if candidate := x.RawVector().Data; Normalize(candidate) > 0 {
+			candidates = append(candidates, candidate)
 		}
 	}
 	return candidates

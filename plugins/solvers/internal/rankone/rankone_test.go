@@ -1,6 +1,8 @@
 package rankone_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"testing"
 
@@ -80,6 +82,44 @@ func TestPolish(t *testing.T) {
 				t.Errorf("noise %g, vector %d: a power step still moves by %g", noise, k, batch.Movement[0])
 			}
 		}
+	}
+}
+
+// TestDiagonalize: where noise ruins the eigenvectors of two elements, all elements together tell the vectors.
+func TestDiagonalize(t *testing.T) {
+	for seed := range uint64(6) {
+		planted := plugintest.NewSolverPlanted(plugintest.SolverRandomVectors(12, 12, 1, seed), 1e-3, seed)
+		s, err := rankone.NewSpace(planted.Problem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		candidates := rankone.Eigenvectors(s, rankone.Random(seed+1, 2))
+		if len(candidates) != 12 {
+			t.Fatalf("seed %d: %d candidates", seed, len(candidates))
+		}
+		errs := func() (sum, worst float64) {
+			for k := range 12 {
+				least := 2.0
+				for _, x := range candidates {
+					least = min(least, rankone.Distance(mat.Col(nil, k, planted.Vectors), x))
+				}
+				sum, worst = sum+least, max(worst, least)
+			}
+			return sum, worst
+		}
+		before, _ := errs()
+		if _, _, err := rankone.Diagonalize(t.Context(), s, candidates); err != nil {
+			t.Fatal(err)
+		}
+		if after, worst := errs(); after > 0.1*before || worst > 0.02 {
+			t.Errorf("seed %d: the sum of errors went from %.2g to %.2g, the largest is %.2g", seed, before, after, worst)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s, _ := space(t, 6, 6, 0.1)
+	if _, _, err := rankone.Diagonalize(ctx, s, rankone.Eigenvectors(s, rankone.Random(1, 2))); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 }
 
