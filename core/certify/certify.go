@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/network"
@@ -31,6 +30,10 @@ type Certificate struct {
 	OutputBias float64   `json:"output_bias"`
 	// Undetermined names what the answers leave open; empty when everything is determined.
 	Undetermined []string `json:"undetermined"`
+	// Weakest are the combinations of parameters with the largest error bars, the largest first.
+	Weakest []Direction `json:"weakest,omitempty"`
+	// Radius is where a true zero is guaranteed, or why none is; nil beyond the networks whose covariance is computed.
+	Radius *Radius `json:"radius,omitempty"`
 }
 
 // open is the relative error bar from which a parameter counts as undetermined.
@@ -50,10 +53,24 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	}
 	var variance []float64
 	var condition float64
-	var dead []int
-	ok := true
 	if n.Parameters() <= dense {
-		variance, condition, dead, ok = variances(n, g, h, data)
+		t, dead := decompose(n, g, h, data)
+		if t == nil {
+			c.singular(n, dead)
+			return c, nil
+		}
+		c.Weakest = t.weakest(n, g, h, data.X, math.Max(1, c.Excess))
+		if math.IsInf(t.condition, 1) {
+			c.singular(n, nil)
+			for _, w := range c.Weakest {
+				if w.ErrorBar > open {
+					c.Undetermined = append(c.Undetermined, w.What)
+				}
+			}
+			return c, nil
+		}
+		variance, condition = t.variances(), t.condition
+		c.Radius = t.radius(n, g, h, data, c.Excess)
 	} else {
 		var err error
 		if variance, err = probed(ctx, n, g, h, data); err != nil {
@@ -61,10 +78,6 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 		}
 	}
 	c.Condition = condition
-	if !ok {
-		c.singular(n, dead)
-		return c, nil
-	}
 	// Errors larger than expected are counted in; smaller ones are not counted on.
 	scale := math.Max(1, c.Excess*c.Excess)
 	deviation := func(from, to int) float64 { return math.Sqrt(scale * floats.Sum(variance[from:to])) }
@@ -88,6 +101,11 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	}
 	c.OutputBias = deviation(output+m1, output+m1+1) / norm(n.Output)
 	c.note(c.OutputBias, "the output bias")
+	for _, w := range c.Weakest {
+		if len(c.Undetermined) > 0 && w.ErrorBar > open {
+			c.Undetermined = append(c.Undetermined, fmt.Sprintf("%s (relative error bar %.1g)", w.What, w.ErrorBar))
+		}
+	}
 	return c, nil
 }
 
@@ -123,8 +141,12 @@ func (c *Certificate) singular(n *network.Network, dead []int) {
 	}
 }
 
-// probes is the number of random vectors that the diagonal of the covariance is estimated with.
-const probes = 4
+// The diagonal of the covariance is estimated with so many random vectors; with half of them where there are so many parameters that those
+// of a unit average out.
+const (
+	probes = 4
+	plenty = 10000
+)
 
 // probed estimates the diagonal of (J^T J)^{-1} as the mean of v * (J^T J)^{-1} v over random signs v, in units of each
 // parameter's own column, so that large parameters don't drown small ones.
@@ -133,7 +155,11 @@ func probed(ctx context.Context, n *network.Network, g, h core.Function, data re
 	p := n.Parameters()
 	rng := rand.New(rand.NewPCG(1, uint64(p)))
 	variance := make([]float64, p)
-	for range probes {
+	count := probes
+	if p > plenty {
+		count /= 2
+	}
+	for range count {
 		v := make([]float64, p)
 		for i := range v {
 			v[i] = float64(1 - 2*rng.IntN(2))
@@ -143,7 +169,7 @@ func probed(ctx context.Context, n *network.Network, g, h core.Function, data re
 			return nil, err
 		}
 		for i := range v {
-			variance[i] += v[i] * s[i] / probes
+			variance[i] += v[i] * s[i] / float64(count)
 		}
 	}
 	for i, v := range variance {
@@ -157,66 +183,4 @@ func (c *Certificate) note(e float64, what string) {
 	if e > open {
 		c.Undetermined = append(c.Undetermined, fmt.Sprintf("%s (relative error bar %.1g)", what, e))
 	}
-}
-
-// variances returns the diagonal of (J^T J)^{-1} and the condition number of the scaled Jacobian; not ok when it is
-// singular to rounding, and then dead are the parameters that no answer depends on.
-func variances(n *network.Network, g, h core.Function, data refine.Data) (variance []float64, condition float64, dead []int, ok bool) {
-	p := n.Parameters()
-	free := make([]int, p)
-	for i := range free {
-		free[i] = i
-	}
-	normal := mat.NewSymDense(p, nil)
-	refine.Normal(n, g, h, data, free, normal, make([]float64, p))
-	scale := make([]float64, p)
-	for i := range scale {
-		if normal.At(i, i) <= 0 {
-			dead = append(dead, i)
-		}
-		scale[i] = 1 / math.Sqrt(normal.At(i, i))
-	}
-	if len(dead) > 0 {
-		return nil, 0, dead, false
-	}
-	for i := range p {
-		for j := i; j < p; j++ {
-			normal.SetSym(i, j, normal.At(i, j)*scale[i]*scale[j])
-		}
-	}
-	var cholesky mat.Cholesky
-	if !cholesky.Factorize(normal) {
-		return nil, 0, nil, false
-	}
-	var inverse mat.SymDense
-	if err := cholesky.InverseTo(&inverse); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return nil, 0, nil, false
-		}
-	}
-	variance = make([]float64, p)
-	for i := range variance {
-		variance[i] = inverse.At(i, i) * scale[i] * scale[i]
-	}
-	return variance, math.Sqrt(largest(normal) * largest(&inverse)), nil, true
-}
-
-// largest returns the largest eigenvalue of the positive definite matrix, by power iteration, to a few per cent.
-func largest(m *mat.SymDense) float64 {
-	n := m.SymmetricDim()
-	v := mat.NewVecDense(n, nil)
-	for i := range n {
-		v.SetVec(i, 1+0.5*math.Sin(float64(i+1)))
-	}
-	value := 0.0
-	for range 30 {
-		var w mat.VecDense
-		w.MulVec(m, v)
-		value = mat.Norm(&w, 2)
-		if value == 0 {
-			return 0
-		}
-		v.ScaleVec(1/value, &w)
-	}
-	return value
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/refine"
@@ -28,9 +29,11 @@ type exact struct {
 
 	families []family
 	noise    float64 // of answers near the transitions, relative to the spread of f
-	scales   *sample.Scales
-	units    []sample.Unit
-	local    int // the first query in log that was asked near the transitions, not far out
+
+	estimated float64 // noise of an answer, as estimated before anything was fitted
+	scales    *sample.Scales
+	units     []sample.Unit
+	local     int // the first query in log that was asked near the transitions, not far out
 	// The queries of spread in log: the first, and how many.
 	spreadFrom, spreaded int
 
@@ -44,15 +47,15 @@ type exact struct {
 	margin      float64 // by how much more than noise the residuals are with a unit less; 0 when not known
 }
 
-// attempts at the second layer, each from another base point.
+// attempts at the second layer.
 const attempts = 4
 
-// Noise, relative to the spread of f: from farNoise on, fits to many answers are tried where differences don't lead to a
-// network, as they amplify it; from nearNoise on, differences are not tried at all, and the answers near the origin first.
-const (
-	farNoise  = 1e-9
-	nearNoise = 3e-7
-)
+// quickStudents is the number of a student's parameters from which differences, which take more queries, come first all the same: the time
+// of students grows with its cube.
+const quickStudents = 800
+
+// farNoise is the noise, relative to the spread of f, from which fits to many answers take the place of differences, which amplify it.
+const farNoise = 1e-9
 
 // patience is how many iterations the fit in latent coordinates gets: nearly degenerate networks creep along a valley
 // before they converge.
@@ -72,22 +75,15 @@ func (e *exact) run(ctx context.Context) error {
 		e.families = allFamilies(e.problem.Candidates)
 		return e.near(ctx)
 	}
-	if err := e.measure(ctx); fault.Is(err, fault.Unsupported) && len(e.families) < len(allFamilies(e.problem.Candidates)) {
-		// f does not saturate: the candidates that do are out.
-		e.report.finish("%v", err)
-		e.families = notSaturating(e.problem.Candidates)
-		return e.near(ctx)
-	} else if err != nil {
-		return err
-	}
-	if e.relativeNoise() > nearNoise {
-		// Fits to many answers average the noise, differences amplify it.
-		scales := e.scales
-		err := e.near(ctx)
-		if err == nil && e.loss <= goodLoss || err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+	if e.scales == nil {
+		if err := e.measure(ctx); fault.Is(err, fault.Unsupported) && len(e.families) < len(allFamilies(e.problem.Candidates)) {
+			// f does not saturate: the candidates that do are out.
+			e.report.finish("%v", err)
+			e.families = notSaturating(e.problem.Candidates)
+			return e.near(ctx)
+		} else if err != nil {
 			return err
 		}
-		e.scales, e.reach, e.found, e.certificate = scales, 0, nil, nil
 	}
 	err = e.far(ctx)
 	if err == nil {
@@ -98,27 +94,20 @@ func (e *exact) run(ctx context.Context) error {
 	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
 		return err
 	}
+	if err := e.doubt(ctx); err != nil {
+		return err
+	}
 	return e.nearInstead(ctx, err)
 }
 
 // far finds the network from far out: the first layer unit by unit, then the second.
 func (e *exact) far(ctx context.Context) error {
-	if err := e.firstLayer(ctx); err != nil {
-		return err
-	}
-	if e.relativeNoise() <= nearNoise {
-		if err := e.attempt(ctx); !e.noisy() || err == nil && e.loss <= goodLoss || err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+	if len(e.units) == 0 {
+		if err := e.firstLayer(ctx); err != nil {
 			return err
 		}
 	}
-	if len(e.units) > e.problem.Info.Inputs {
-		return e.attempt(ctx)
-	}
-	err := e.latent(ctx)
-	if fault.Is(err, fault.Unsupported) && e.found != nil {
-		return nil
-	}
-	return err
+	return e.attempt(ctx)
 }
 
 // measure finds the scales of x and f and the noise.
@@ -129,6 +118,7 @@ func (e *exact) measure(ctx context.Context) error {
 		return err
 	}
 	e.scales = scales
+	e.log.Single, e.estimated = scales.Single(), scales.Noise
 	e.report.finish("f saturates at |x| = %.3g; it varies by %.3g, its answers are noisy by %.1e", scales.Saturation, scales.Spread, scales.Noise)
 	return nil
 }
@@ -154,27 +144,32 @@ func (e *exact) firstLayer(ctx context.Context) error {
 	return nil
 }
 
-// attempt recovers and fits the second layer until the residuals are noise: from other base points, and, since a unit
-// that was missed spoils every fit, after another search for first-layer units.
+// attempt recovers and fits the second layer until the residuals are noise: by least squares first, which takes the fewest
+// queries, by differences next, from a base point of its own each time, and, since a unit that was missed spoils every
+// fit, after another search for first-layer units.
 func (e *exact) attempt(ctx context.Context) error {
 	e.local = len(e.log.Y)
 	e.loss = math.Inf(1)
 	var last error
-	tries := attempts
-	if e.noisy() {
-		tries /= 2
-	}
-	for try := range tries {
-		if try == attempts/2 && (e.problem.M0 == 0 || len(e.units) < e.problem.M0) {
+	for try := range attempts {
+		if (try == attempts/2 || try > 0 && e.noisy()) && (e.problem.M0 == 0 || len(e.units) < e.problem.M0) {
 			if err := e.firstLayer(ctx); err != nil {
 				return err
 			}
 		}
-		err := e.second(ctx)
+		recoverSecond := e.second
+		studentsFirst := e.settings.SecondLayer != SecondLayerDifferences && local.SecondParameters(len(e.units), e.problem.M1) <= quickStudents
+		if e.noisy() || (try%2 == 0) == studentsFirst || len(e.units) > e.problem.Info.Inputs {
+			recoverSecond = e.students
+		}
+		err := recoverSecond(ctx)
 		switch {
 		case err == nil && (e.loss <= goodLoss || e.nearlyExplains()):
 			return nil
 		case err == nil:
+			if split, err := e.split(ctx); split || err != nil {
+				return err
+			}
 		case ctx.Err() != nil || !fault.Is(err, fault.Unsupported):
 			return err
 		default:
@@ -203,7 +198,7 @@ func (e *exact) localNoise(l *recover.Latent) float64 {
 	return math.Hypot(e.relativeNoise(), 2*e.scales.Grid*(origin*floats.Max(l.Norms)+1))
 }
 
-// second recovers the second layer and the shifts from a fresh base point and fits them; it keeps the best so far.
+// second recovers the second layer and the shifts by differences from a fresh base point and fits them; it keeps the best so far.
 func (e *exact) second(ctx context.Context) error {
 	e.report.start("second layer")
 	n, f, data, err := e.start(ctx)
@@ -217,7 +212,11 @@ func (e *exact) second(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	trusted := e.trusted(fitted, f.Candidate, e.directionError(), 0)
+	known := 0 // the first answer that says something of the second layer; all of them, far ones too, are worth their time in small fits
+	if fitted.Parameters() > denseParameters {
+		known = e.local
+	}
+	trusted := e.trusted(fitted, f.Candidate, e.directionError(), known)
 	fitted, stats, err := refine.FixedDirections(ctx, fitted, f.Function, f.Function, trusted, refine.Settings{Observe: observe, Iterations: patience, Tolerance: 1e-5})
 	if err != nil {
 		return err
@@ -237,9 +236,6 @@ const wellExplained = 1e-2
 
 // start asks what the second layer needs; it returns where the fit starts, its family, and the rows to fit first.
 func (e *exact) start(ctx context.Context) (*network.Network, family, refine.Data, error) {
-	if len(e.units) > e.problem.Info.Inputs {
-		return e.wideStart(ctx)
-	}
 	from := len(e.log.Y)
 	none := refine.Data{}
 	fail := func(err error) (*network.Network, family, refine.Data, error) { return nil, family{}, none, err }
@@ -284,41 +280,15 @@ func (e *exact) start(ctx context.Context) (*network.Network, family, refine.Dat
 		n = second.Network(f.Function, f.Name, f.Name, shapes.X, shapes.Y, e.rng)
 	}
 	e.sleepers = second.Widened()
+	if n.Parameters() > denseParameters { // differences are most of the rows, and tell little that those at random places do not
+		from, e.local = swept, swept
+		return n, f, e.rows(swept, len(e.log.Y)), nil
+	}
 	return n, f, e.rows(min(from, e.spreadFrom), len(e.log.Y)), nil
 }
 
 func (e *exact) secondSettings() recover.Settings {
 	return recover.Settings{Noise: e.noise, DirectionError: e.directionError(), M1: e.problem.M1, Activations: functions(e.families), Solver: e.problem.Solver, Seed: e.settings.Seed}
-}
-
-// wideStart is start for a first layer with more units than inputs.
-func (e *exact) wideStart(ctx context.Context) (*network.Network, family, refine.Data, error) {
-	none := refine.Data{}
-	fail := func(err error) (*network.Network, family, refine.Data, error) { return nil, family{}, none, err }
-	e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
-	wide, err := recover.SampleWide(ctx, e.log, e.units, e.families[0].Function.Facts().Right.Rate, e.scales.Saturation, e.scales.Grid, e.rng, e.secondSettings())
-	if err != nil {
-		return fail(err)
-	}
-	m1 := wide.M1()
-	e.report.finish("%d units", m1)
-	e.report.start("fit")
-	e.local = len(e.log.Y) // the parts lie far out
-	if e.spreaded == 0 {
-		count := int(2*float64(network.Parameters(e.problem.Info.Inputs, len(e.units), m1))) + 10
-		e.spreadFrom, e.spreaded = len(e.log.Y), count
-		points := make([][]float64, count)
-		for k := range points {
-			points[k] = wide.Middle(e.rng)
-		}
-		if _, err := sample.Points(ctx, e.log, points); err != nil {
-			return fail(err)
-		}
-	}
-	e.local = e.spreadFrom
-	f := e.families[0]
-	n, err := wide.Network(f.Function, f.Function, f.Name, f.Name, e.rng)
-	return n, f, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), err
 }
 
 // rows returns the logged queries from..to as data.
@@ -339,8 +309,14 @@ func (e *exact) directionError() float64 {
 	return worst
 }
 
-// roundingError is the relative error that rounding of x and of a_i . x leaves.
-func (e *exact) roundingError() float64 { return 4 * e.scales.Grid }
+// roundingError is the relative error that rounding of a_i . x leaves; where x is rounded, it is asked as it is answered, and what single
+// precision does within the backend is part of the noise that is measured.
+func (e *exact) roundingError() float64 {
+	if e.log.Single {
+		return 0
+	}
+	return 4 * e.scales.Grid
+}
 
 // stack puts the rows of b below those of a.
 func stack(a, b refine.Data) refine.Data {

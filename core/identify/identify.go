@@ -3,13 +3,17 @@
 package identify
 
 import (
+	"context"
 	"time"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
+	"github.com/nnid/nnid/core/heads"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/paper"
+	"github.com/nnid/nnid/core/probe"
 	"github.com/nnid/nnid/core/query"
+	"github.com/nnid/nnid/core/sample"
 )
 
 // RecipeExact is the name of the default recipe (docs/exact.md).
@@ -33,12 +37,27 @@ type Problem struct {
 	SolverName string
 }
 
+// How the recipe exact recovers the second layer (docs/exact.md).
+const (
+	SecondLayerStudents    = "students"    // by least squares on the known first layer
+	SecondLayerDifferences = "differences" // from gradients and Hessians, whose rank-one matrices the solver extracts
+)
+
+// SecondLayers lists them, the default first.
+var SecondLayers = []string{SecondLayerStudents, SecondLayerDifferences}
+
 // Settings are how the run goes about it. The zero value is the default.
 type Settings struct {
-	Recipe  string // RecipeExact when empty
-	Seed    uint64
-	Observe func(Event)   // called from one goroutine at a time; may be nil
-	Paper   PaperSettings // of the recipe paper
+	Recipe string // RecipeExact when empty
+	// SecondLayer is what is tried first; the other follows where it fails. SecondLayerStudents when empty.
+	SecondLayer string
+	Seed        uint64
+	Observe     func(Event) // called from one goroutine at a time; may be nil
+	// Doubt looks for evidence that the oracle is none of a function, or of another one far out, and returns "" where there is none. It
+	// is called once at most, where the way from far out did not lead to a network and answers are exact to rounding; evidence
+	// ends the run. May be nil.
+	Doubt func(ctx context.Context) (evidence string, err error)
+	Paper PaperSettings // of the recipe paper
 }
 
 // Event is a sign of progress.
@@ -57,6 +76,7 @@ type Result struct {
 	Identified  bool                 `json:"identified"`
 	Reason      string               `json:"reason"` // one sentence: why identified or why not
 	Queries     int64                `json:"queries"`
+	Unanswered  int64                `json:"queries_unanswered,omitempty"` // rows asked beside these whose answers never came: the run was killed, or a call failed
 	Parameters  int                  `json:"parameters"`
 	M0          int                  `json:"m0"`
 	M1          int                  `json:"m1"`
@@ -72,7 +92,16 @@ type Result struct {
 	Seed        uint64               `json:"seed"`
 	Paper       *paper.Result        `json:"paper,omitempty"` // what the recipe paper found, stage by stage
 
+	Outputs []heads.Output `json:"outputs,omitempty"` // all outputs of the model, where they were asked for
+
+	Noise float64 `json:"noise,omitempty"` // standard deviation of an answer's error, as estimated; 0: not known
+	// NoiseByScale is the noise of the answers at points of several scales, where the network was identified.
+	NoiseByScale []probe.Level `json:"noise_by_scale,omitempty"`
+
 	Network *network.Network `json:"-"` // nil when nothing was found
+	Doubted bool             `json:"-"` // the reason is evidence against the oracle
+	Asked   *sample.Log      `json:"-"` // the points asked, in their order, and the answers; nil where the recipe keeps none
+	Fresh   [][]float64      `json:"-"` // the points of the validation, which are not among those
 }
 
 // Evidence is how well a candidate explains what was seen of a layer's units.

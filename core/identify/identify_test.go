@@ -159,9 +159,10 @@ func TestIdentify(t *testing.T) {
 		most  float64 // queries for each parameter
 	}
 	rows := []row{
-		{"diabetes-tanh-8-4", trained(t, "diabetes-tanh-8-4"), 2, 13},
-		{"breastcancer-sigmoid-16-4", trained(t, "breastcancer-sigmoid-16-4"), 2, 8},
-		{"digits-tanh-24-6", trained(t, "digits-tanh-24-6"), 1, 8},
+		{"diabetes-tanh-8-4", trained(t, "diabetes-tanh-8-4"), 2, 10},
+		{"diabetes-tanh-16-4", trained(t, "diabetes-tanh-16-4"), 2, 9}, // more units than inputs
+		{"breastcancer-sigmoid-16-4", trained(t, "breastcancer-sigmoid-16-4"), 2, 5},
+		{"digits-tanh-24-6", trained(t, "digits-tanh-24-6"), 1, 5},
 	}
 	for _, s := range []struct {
 		d, m0, m1  int
@@ -169,13 +170,15 @@ func TestIdentify(t *testing.T) {
 		activation string
 		most       float64
 	}{
-		{10, 10, 3, 0.5, "tanh", 13},
-		{10, 10, 3, 0.05, "tanh", 13},
-		{10, 10, 3, 0.5, "sigmoid", 13},
-		{20, 20, 5, 0.5, "tanh", 8},
-		{20, 20, 5, 0.5, "sigmoid", 8},
-		{24, 8, 3, 0.5, "tanh", 8},
-		{24, 8, 3, 0.5, "sigmoid", 8},
+		{10, 10, 3, 0.5, "tanh", 9},
+		{10, 10, 3, 0.05, "tanh", 9},
+		{10, 10, 3, 0.5, "sigmoid", 9},
+		{20, 20, 5, 0.5, "tanh", 6},
+		{20, 20, 5, 0.5, "sigmoid", 6},
+		{24, 8, 3, 0.5, "tanh", 7},
+		{24, 8, 3, 0.5, "sigmoid", 7},
+		{10, 15, 4, 0.5, "tanh", 9},
+		{10, 15, 4, 0.5, "sigmoid", 9},
 	} {
 		rows = append(rows, row{fmt.Sprintf("%d-%d-%d %s shift %g", s.d, s.m0, s.m1, s.activation, s.shift), randomNet(s.d, s.m0, s.m1, s.shift, s.activation, 1), 1, s.most})
 	}
@@ -216,6 +219,40 @@ func TestIdentify(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// countingSolver counts what a solver is asked.
+type countingSolver struct {
+	core.Solver
+	asked int
+}
+
+func (c *countingSolver) Solve(ctx context.Context, problem core.Problem, progress func(core.SolverProgress)) (*core.Solution, error) {
+	c.asked++
+	return c.Solver.Solve(ctx, problem, progress)
+}
+
+// TestSecondLayer: both ways lead to the network, and only one needs a solver.
+func TestSecondLayer(t *testing.T) {
+	n := randomNet(10, 10, 3, 0.5, "tanh", 1)
+	for _, second := range SecondLayers {
+		p := problem(t, n)
+		counting := &countingSolver{Solver: p.Solver}
+		p.Solver = counting
+		r, err := Run(t.Context(), p, Settings{Seed: 1, SecondLayer: second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := distance(t, n, r.Network); !r.Identified || found > 1e-10 {
+			t.Errorf("%s: identified %v, distance %.1e", second, r.Identified, found)
+		}
+		if (counting.asked > 0) != (second == SecondLayerDifferences) {
+			t.Errorf("%s: the solver was asked %d times", second, counting.asked)
+		}
+	}
+	if _, err := Run(t.Context(), problem(t, n), Settings{SecondLayer: "third"}); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), "students, differences") {
+		t.Errorf("an unknown way is answered with %v", err)
 	}
 }
 
@@ -569,20 +606,23 @@ func TestVerdict(t *testing.T) {
 		name          string
 		noise, margin float64
 		error, bar    float64
+		propagated    float64
 		open          []string
 		identified    bool
 		says          string
 	}{
-		{"exact answers", 1e-14, 0, 1e-13, 1e-12, nil, true, "fresh answers agree"},
-		{"fresh answers differ", 1e-14, 0, 1e-8, 1e-12, nil, false, "differs from fresh answers"},
-		{"something is open", 1e-14, 0, 1e-13, 1e-12, []string{"unit 1 of the first layer"}, false, "unit 1"},
-		{"noise amplified too much", 1e-14, 0, 1e-13, 1e-4, nil, false, "last digits"},
-		{"the same bar from as much noise", 1e-7, 100, 1e-7, 1e-4, nil, true, "fresh answers agree"},
-		{"a unit that noise may hide", 1e-4, 1.5, 1e-4, 1e-3, nil, false, "sizes are uncertain"},
+		{"exact answers", 1e-14, 0, 1e-13, 1e-12, 0, nil, true, "fresh answers agree"},
+		{"fresh answers differ", 1e-14, 0, 1e-8, 1e-12, 0, nil, false, "differs from fresh answers"},
+		{"as far off as the error bars make it", 1e-10, 100, 1e-8, 1e-9, 1e-8, nil, true, "fresh answers agree"},
+		{"something is open", 1e-14, 0, 1e-13, 1e-12, 0, []string{"unit 1 of the first layer"}, false, "unit 1"},
+		{"noise amplified too much", 1e-14, 0, 1e-13, 1e-4, 0, nil, false, "last digits"},
+		{"the same bar from as much noise", 1e-7, 100, 1e-7, 1e-4, 0, nil, true, "fresh answers agree"},
+		{"more than the noise that is expected", 1e-7, 100, 1e-6, 1e-4, 0, nil, false, "differs from fresh answers"},
+		{"a unit that noise may hide", 1e-4, 1.5, 1e-4, 1e-3, 0, nil, false, "sizes are uncertain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &exact{noise: c.noise, margin: c.margin}
-			identified, reason := e.verdict(&Result{Validation: Validation{RelativeError: c.error}, Certificate: &certify.Certificate{ErrorBar: c.bar, Undetermined: c.open}})
+			identified, reason := e.verdict(&Result{Validation: Validation{RelativeError: c.error}, Certificate: &certify.Certificate{ErrorBar: c.bar, Undetermined: c.open}}, c.noise, c.propagated)
 			if identified != c.identified || !strings.Contains(reason, c.says) {
 				t.Errorf("%v: %s", identified, reason)
 			}

@@ -50,16 +50,24 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 		}
 		return Run(ctx, problem, settings)
 	}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	e := &bends{exact: &exact{
-		problem: problem, settings: settings, log: &sample.Log{Oracle: problem.Oracle},
+		problem: problem, settings: settings, log: problem.log(),
 		report: &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}, rng: rand.New(rand.NewPCG(settings.Seed, 0x6b696e6b73)),
 	}}
 	done, err := e.bent(ctx)
+	if !done && err == nil {
+		done, err = e.stepped(ctx)
+	}
 	if !done && err == nil && problem.Second == nil {
-		result, err := Run(ctx, problem, settings)
+		result, err := runFrom(ctx, e.problem, settings, &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units})
 		if result != nil { // the stages before it were paid for too
 			result.Stages = append(e.report.bills, result.Stages...)
+			result.Evidence = e.evidence
+			result.Remark = strings.Join(slices.DeleteFunc([]string{e.remark, result.Remark}, func(s string) bool { return s == "" }), "; ")
 			result.Seconds = time.Since(started).Seconds()
 		}
 		return result, err
@@ -182,8 +190,12 @@ func (e *bends) pairs(ctx context.Context) error {
 	return last
 }
 
-// fit fits all parameters of the network found to the answers from near the origin, and certifies it.
+// fit fits all parameters of the network found, which is nearly right, to the answers from near the origin, and certifies it.
 func (e *bends) fit(ctx context.Context) error {
+	return e.fitFrom(ctx, refine.Settings{Iterations: 30, Tolerance: 0.05, Damping: 1e-6})
+}
+
+func (e *bends) fitFrom(ctx context.Context, settings refine.Settings) error {
 	e.report.start("polish")
 	g, h := e.layers()
 	data := e.rows(e.local, len(e.log.Y))
@@ -200,10 +212,8 @@ func (e *bends) fit(ctx context.Context) error {
 	if e.found.Parameters() > denseParameters {
 		polish = refine.GaussNewton
 	}
-	fitted, _, err := polish(ctx, e.found, g.Function, h.Function, data, refine.Settings{
-		Iterations: 30, Tolerance: 0.05, Damping: 1e-6,
-		Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
-	})
+	settings.Observe = func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) }
+	fitted, _, err := polish(ctx, e.found, g.Function, h.Function, data, settings)
 	if err != nil {
 		return err
 	}
@@ -213,7 +223,7 @@ func (e *bends) fit(ctx context.Context) error {
 		e.found, e.h = nil, Candidate{}
 		return fault.New(fault.Unsupported, "the network found leaves %.1e times what noise explains", math.Sqrt(e.loss))
 	}
-	if e.certificate, err = certify.At(ctx, e.found, g.Function, h.Function, data, denseParameters); err != nil {
+	if e.certificate, err = certify.At(ctx, e.found, g.Function, h.Function, data, denseCertificate); err != nil {
 		return err
 	}
 	e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)

@@ -4,14 +4,9 @@ import (
 	"context"
 	"math"
 
-	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
-
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
-	"github.com/nnid/nnid/core/query"
-	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/sample"
 )
 
@@ -21,7 +16,6 @@ const (
 	nearFraction   = 100
 	fallbackStarts = 6
 	noisyStarts    = 3
-	latentStarts   = 12
 )
 
 // nearInstead is near where the way from far out did not lead to a fit (for the reason given, or because its residuals
@@ -51,14 +45,16 @@ func (e *exact) nearInstead(ctx context.Context, reason error) error {
 func (e *exact) near(ctx context.Context) error {
 	e.reach = e.problem.Domain
 	box, starts := e.reach, 0
-	noisy := e.scales != nil && e.relativeNoise() > nearNoise && e.found == nil
+	noisy := e.scales != nil && e.noisy() && e.found == nil
 	switch {
 	case e.reach > 0:
 	case noisy:
 		e.reach, starts = e.scales.Saturation/nearFraction, noisyStarts
 	case e.scales != nil: // f saturates, yet far out nothing could be made of it: look where the units are alive
 		e.reach, starts = e.scales.Saturation/nearFraction, fallbackStarts
-		box = e.reach
+		if !e.noisy() { // near the origin units hide in noise: students that come close are to look farther out
+			box = e.reach
+		}
 	default:
 		e.reach = 1
 	}
@@ -94,64 +90,6 @@ func (e *exact) near(ctx context.Context) error {
 	}
 	e.report.finish("no candidate explains the answers")
 	return last
-}
-
-// latent fits students to answers near the transitions of the first layer's units, whose hyperplanes are known: in latent
-// coordinates the first layer is the identity, but for its shifts.
-func (e *exact) latent(ctx context.Context) error {
-	e.report.start("fit")
-	f := e.families[0]
-	latent, err := recover.NewLatent(e.units, f.Function.Facts().Right.Rate)
-	if err != nil {
-		return err
-	}
-	e.noise = e.localNoise(latent)
-	if e.spreaded == 0 {
-		e.local = len(e.log.Y)
-	}
-	m0, d := latent.Rows.Dims()
-	found, stats, err := local.Start(ctx, &lifted{e.log, latent}, m0, f.Function, f.Function, local.Settings{
-		FirstLayer: true, Starts: latentStarts, M0: m0, M1: e.problem.M1, Noise: e.noise * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
-		Observe: func(text string) { e.report.progress(0, 0, 0, "%s", text) },
-	})
-	if err != nil {
-		e.report.finish("%v", err)
-		return err
-	}
-	// Back to x: v_i = norm_i (row_i . x + offset_i).
-	n := network.New(d, m0, len(found.Output), f.Name, f.Name)
-	for i := range m0 {
-		for j := range m0 {
-			w := found.First.Weight.At(i, j) * latent.Norms[j]
-			floats.AddScaled(n.First.Weight.RawRowView(i), w, latent.Rows.RawRowView(j))
-			n.First.Bias[i] += w * latent.Offsets[j]
-		}
-		n.First.Bias[i] += found.First.Bias[i]
-	}
-	n.Second, n.Output, n.OutputBias = found.Second, found.Output, found.OutputBias
-	_, m1 := n.Sizes()
-	e.report.finish("%d units", m1)
-	if err := e.spread(ctx, latent, m1, 0); err != nil {
-		return err
-	}
-	e.found, e.family, e.margin, e.loss = n, f, stats.Margin, math.Inf(1)
-	return nil
-}
-
-// lifted answers in latent coordinates.
-type lifted struct {
-	query.Asker
-	latent *recover.Latent
-}
-
-func (l *lifted) Ask(ctx context.Context, v *mat.Dense) ([]float64, error) {
-	rows, _ := v.Dims()
-	_, d := l.latent.Rows.Dims()
-	x := mat.NewDense(rows, d, nil)
-	for r := range rows {
-		x.SetRow(r, l.latent.Point(v.RawRowView(r)))
-	}
-	return l.Asker.Ask(ctx, x)
 }
 
 // allFamilies groups candidates that describe the same networks, whatever their tails.

@@ -3,7 +3,6 @@ package identify
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/nnid/nnid/core"
@@ -25,6 +24,19 @@ type PaperSettings struct {
 	Refine    bool
 	Shallow   bool // one hidden layer
 	Save      func(stage string, state *paper.State) error
+}
+
+// Plan returns the least and the most queries that a run of the recipe asks for a network of these sizes ([paper.Plan]).
+func (s PaperSettings) Plan(inputs, m0, m1 int) ([2]int64, error) {
+	options, err := paper.Parse(s.Options)
+	if err != nil {
+		return [2]int64{}, err
+	}
+	if s.Shallow {
+		m1 = 0
+	}
+	least, most := paper.Plan(inputs, m0, m1, paper.Settings{Options: options, From: s.From, StopAfter: s.StopAfter, Refine: s.Refine})
+	return [2]int64{least, most}, nil
 }
 
 // runPaper runs the published method.
@@ -89,11 +101,14 @@ func runPaper(ctx context.Context, problem Problem, settings Settings) (*Result,
 // paperVerdict is as strict as the exact recipe's: what the published method finds without refinement is a few percent
 // off, and is not called identified.
 func paperVerdict(r *paper.Result) (bool, string) {
-	noise := math.Max(r.Metrics["noise"], 1e-14)
-	allowed := math.Max(1e-9, 30*noise)
+	allowed := r.Allowed()
 	for _, c := range r.Set {
 		if c.Decides && !c.Holds && r.Network != nil && r.Uniform.Relative > allowed {
-			return false, fmt.Sprintf("the conditions do not hold: %s; the network found differs from fresh answers by %.1e of their standard deviation", c, r.Uniform.Relative)
+			more := ""
+			if !r.State.Joint {
+				more = " (--refine goes on from here; --recipe-option method=extended looks for the rest)"
+			}
+			return false, fmt.Sprintf("the conditions do not hold: %s; the network found differs from fresh answers by %.1e of their standard deviation%s", c, r.Uniform.Relative, more)
 		}
 	}
 	if r.Uniform.Relative > allowed {

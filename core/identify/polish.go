@@ -3,9 +3,11 @@ package identify
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
@@ -13,7 +15,16 @@ import (
 
 // denseParameters is up to how many parameters the normal equations are formed; beyond, their time (P^2 rows) and memory
 // (P^2) would be more than those of all else.
-const denseParameters = 3000
+const denseParameters = 1500
+
+// denseCertificate is the same for the certificate, which takes one decomposition and is worth it.
+const denseCertificate = 6000
+
+// valleyParameters is the number of parameters up to which a fit that creeps goes on along the bottom of its valley (refine.Valley).
+const valleyParameters = 400
+
+// wellConditioned is the condition number up to which normal equations find the least of the loss.
+const wellConditioned = 1e6
 
 // nearly is the root mean square residual, relative to the spread of f, from which the fit of all parameters, directions
 // too, is worth more than another base point.
@@ -41,8 +52,13 @@ func (e *exact) polish(ctx context.Context) error {
 	if err := e.fitAll(ctx, e.found, iterations); err != nil {
 		return err
 	}
+	if e.loss > goodLoss {
+		if _, err := e.split(ctx); err != nil {
+			return err
+		}
+	}
 	// Units that were found one by one may be one unit found twice: the fit can hide that in a weak one.
-	for (len(e.certificate.Undetermined) > 0 || e.sleepers) && e.loss <= goodLoss {
+	for (e.sleepers || e.undetermined()) && (e.loss <= 1e4*goodLoss || e.creeps(e.found)) {
 		dropped, err := e.drop(ctx)
 		if err != nil {
 			return err
@@ -55,14 +71,20 @@ func (e *exact) polish(ctx context.Context) error {
 	return nil
 }
 
+// creeps reports whether the fit of n ended near the answers, yet above their noise, and a valley may lead on.
+func (e *exact) creeps(n *network.Network) bool {
+	return e.loss > goodLoss && n.Parameters() <= valleyParameters && math.Sqrt(e.loss)*e.relativeNoise() <= splitFrom
+}
+
+// undetermined reports whether there are parameters that the answers leave open, or so nearly that two units may be one.
+func (e *exact) undetermined() bool {
+	return len(e.certificate.Undetermined) > 0 || e.certificate.ErrorBar > mostAmplified*e.noise
+}
+
 // fitAll fits all parameters from the start n and certifies what comes of it.
 func (e *exact) fitAll(ctx context.Context, n *network.Network, iterations int) error {
 	g := e.family.Function
-	fit := refine.Levenberg
-	if n.Parameters() > denseParameters {
-		fit = refine.GaussNewton
-	}
-	fitted, stats, err := fit(ctx, n, g, g, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), refine.Settings{
+	fitted, stats, err := fitWhole(ctx, n, g, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), refine.Settings{
 		Iterations: iterations, Tolerance: 0.05, Damping: 1e-9,
 		Observe: func(iteration int, loss float64) {
 			e.report.progress(iteration, 0, loss, "iteration %d", iteration)
@@ -71,9 +93,60 @@ func (e *exact) fitAll(ctx context.Context, n *network.Network, iterations int) 
 	if err != nil {
 		return err
 	}
-	e.found, e.loss = fitted, stats.Loss
-	e.certificate, err = certify.At(ctx, fitted, g, g, e.trusted(fitted, e.family.Candidate, e.roundingError(), e.local), denseParameters)
+	creeping := stats.Loss > goodLoss && n.Parameters() <= valleyParameters
+	if !creeping {
+		e.found, e.loss = fitted, stats.Loss
+		if err := e.certify(ctx); err != nil {
+			return err
+		}
+		// Normal equations end within the noise, but where they lose all digits not at its least: error bars would not hold.
+		creeping = e.certificate.Condition > wellConditioned && n.Parameters() <= valleyParameters
+	}
+	if !creeping {
+		return nil
+	}
+	e.found, stats, err = refine.Valley(ctx, fitted, g, g, e.trusted(fitted, e.family.Candidate, e.roundingError(), e.local), refine.Settings{
+		Observe: func(iteration int, loss float64) {
+			e.report.progress(iteration, 0, loss, "along a valley: iteration %d", iteration)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	e.loss = stats.Loss
+	return e.certify(ctx)
+}
+
+// certify certifies what was found.
+func (e *exact) certify(ctx context.Context) error {
+	g := e.family.Function
+	var err error
+	e.certificate, err = certify.At(ctx, e.found, g, g, e.trusted(e.found, e.family.Candidate, e.roundingError(), e.local), denseCertificate)
 	return err
+}
+
+// fitWhole fits all parameters of n, with normal equations or without as its size says.
+func fitWhole(ctx context.Context, n *network.Network, g core.Function, data refine.Data, settings refine.Settings) (*network.Network, refine.Statistics, error) {
+	if n.Parameters() <= denseParameters {
+		return refine.Levenberg(ctx, n, g, g, data, settings)
+	}
+	data.Sigma = levelled(data.Sigma)
+	return refine.GaussNewton(ctx, n, g, g, data, settings)
+}
+
+// levelled returns sigma, no less than its median: where a few rows weigh much more than the rest, conjugate gradients take several times as
+// many steps, and there are hardly more rows than parameters.
+func levelled(sigma []float64) []float64 {
+	if sigma == nil {
+		return nil
+	}
+	level := slices.Clone(sigma)
+	slices.Sort(level)
+	median := level[len(level)/2]
+	for i, s := range sigma {
+		level[i] = math.Max(s, median)
+	}
+	return level
 }
 
 // drop looks for a unit of the second layer without which the network explains the answers as well, and drops it.
@@ -90,7 +163,7 @@ func (e *exact) drop(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if stats.Loss > 1e4*goodLoss {
+		if stats.Loss > 1e4*math.Max(goodLoss, loss) {
 			continue
 		}
 		if err := e.fitAll(ctx, n, 30); err != nil {

@@ -2,9 +2,11 @@ package identify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +15,10 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/refine"
 	"github.com/nnid/nnid/core/sample"
 )
 
@@ -22,9 +26,11 @@ import (
 // network resists, the result still holds what was found, with Identified false; it is nil only when err says that
 // nothing could be started. An error with a result means: cut short, for the reason given.
 func Run(ctx context.Context, problem Problem, settings Settings) (*Result, error) {
-	started := time.Now()
 	if settings.Recipe == "" {
 		settings.Recipe = RecipeExact
+	}
+	if err := settings.check(); err != nil {
+		return nil, err
 	}
 	switch settings.Recipe {
 	case RecipeExact:
@@ -33,10 +39,28 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 	default:
 		return nil, fault.New(fault.Usage, "there is no recipe %q; there are: %s", settings.Recipe, strings.Join(Recipes, ", "))
 	}
-	result := &Result{Recipe: settings.Recipe, Solver: problem.SolverName, Seed: settings.Seed}
+	return runFrom(ctx, problem, settings, &exact{log: problem.log()})
+}
+
+// check refuses settings that there are not.
+func (s Settings) check() error {
+	if s.SecondLayer != "" && !slices.Contains(SecondLayers, s.SecondLayer) {
+		return fault.New(fault.Usage, "the second layer cannot be recovered by %q; there are: %s", s.SecondLayer, strings.Join(SecondLayers, ", "))
+	}
+	return nil
+}
+
+// log returns a log of what is asked of the oracle.
+func (p Problem) log() *sample.Log {
+	return &sample.Log{Oracle: p.Oracle, Single: p.Info.DType == core.FP32}
+}
+
+// runFrom is Run with the recipe exact, given what e has found before.
+func runFrom(ctx context.Context, problem Problem, settings Settings, e *exact) (*Result, error) {
+	started := time.Now()
+	result := &Result{Recipe: RecipeExact, Solver: problem.SolverName, Seed: settings.Seed}
 	report := &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}
-	log := &sample.Log{Oracle: problem.Oracle}
-	e := &exact{problem: problem, settings: settings, log: log, report: report, rng: rand.New(rand.NewPCG(settings.Seed, 0x6e6e6964))}
+	e.problem, e.settings, e.report, e.rng = problem, settings, report, rand.New(rand.NewPCG(settings.Seed, 0x6e6e6964))
 	err := e.run(ctx)
 	result.M0, result.M1 = len(e.units), problem.M1
 	result.Remark = e.remark
@@ -50,10 +74,18 @@ func Run(ctx context.Context, problem Problem, settings Settings) (*Result, erro
 		}
 	}
 	result.Queries = problem.Oracle.Queries()
+	result.Asked = e.log
+	if e.scales != nil {
+		result.Noise = e.scales.Noise
+	}
 	result.Stages = report.bills
 	result.Seconds = time.Since(started).Seconds()
 	if err != nil {
 		result.Reason = err.Error()
+		if _, ok := errors.AsType[dishonestError](err); ok {
+			result.Doubted = true
+			return result, nil
+		}
 		if fault.Is(err, fault.Unsupported) { // the network resists: a result, not a failure of the run
 			err = nil
 		}
@@ -69,6 +101,12 @@ func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Func
 	for k := range count {
 		place(x.RawRowView(k))
 	}
+	if e.log.Single {
+		x = sample.Single(x)
+	}
+	for k := range count {
+		result.Fresh = append(result.Fresh, x.RawRowView(k))
+	}
 	y, err := e.problem.Oracle.Ask(ctx, x)
 	if err != nil {
 		return err
@@ -79,8 +117,52 @@ func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Func
 		RelativeError: floats.Norm(away, 2) / math.Sqrt(float64(count)) / stat.PopStdDev(y, nil),
 	}
 	e.report.finish("relative error %.1e on %d fresh queries", result.Validation.RelativeError, count)
-	result.Identified, result.Reason = e.verdict(result)
+	spread := stat.PopStdDev(y, nil)
+	result.Identified, result.Reason = e.verdict(result, e.expected(n, g, h, x)/spread, e.propagated(n, g, h, x)/spread)
 	return nil
+}
+
+// expected is the root mean square of the answers' errors at the rows of x.
+func (e *exact) expected(n *network.Network, g, h core.Function, x *mat.Dense) float64 {
+	if !e.noisy() {
+		return 0
+	}
+	sigma, total := e.noise*e.scales.Spread, 0.0
+	for r, s := range refine.Sensitivity(n, g, h, x) {
+		total += sigma*sigma + math.Pow(e.scales.Grid*floats.Norm(x.RawRowView(r), 2)*s, 2)
+	}
+	return math.Sqrt(total / float64(max(1, x.RawMatrix().Rows)))
+}
+
+// propagated is the root mean square of what the error bars of the parameters do to the network's values at the rows of x: far
+// out it is more than the noise. Residuals larger than the noise explains, which widen the bars, do not count: they are no excuse.
+func (e *exact) propagated(n *network.Network, g, h core.Function, x *mat.Dense) float64 {
+	if e.certificate == nil || e.certificate.Condition < 0 {
+		return 0
+	}
+	if e.noisy() && n.Parameters() <= denseParameters {
+		deviations := certify.Deviations(n, g, h, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), x)
+		return floats.Norm(deviations, 2) / math.Sqrt(float64(max(1, len(deviations))))
+	}
+	bar := floats.Max(e.certificate.First) / math.Max(1, e.certificate.Excess)
+	total := 0.0
+	for r, s := range refine.Sensitivity(n, g, h, x) {
+		total += math.Pow(bar*s*math.Hypot(1, floats.Norm(x.RawRowView(r), 2)), 2)
+	}
+	return math.Sqrt(total / float64(max(1, x.RawMatrix().Rows)))
+}
+
+// mostPropagated is what the error bars may make of the noise at fresh points, relative to the spread of f: beyond, a claim would say
+// little.
+const mostPropagated = 0.05
+
+// mostExpected is how many times what noise explains the residuals at fresh points may be: they are few, and the errors of single precision
+// are not the same everywhere.
+func (e *exact) mostExpected() float64 {
+	if e.log != nil && e.log.Single {
+		return 4
+	}
+	return 2
 }
 
 // wideMargin is how many times what noise explains the loss must be without any one of the units, for the number of units
@@ -94,19 +176,40 @@ const mostAmplified = 1e8
 
 // verdict decides whether the network is identified: fresh answers agree with it to their noise, and the answers
 // determine all of its parameters.
-func (e *exact) verdict(r *Result) (bool, string) {
-	allowed := math.Max(1e-9, 30*e.noise)
+func (e *exact) verdict(r *Result, expected, propagated float64) (bool, string) {
+	allowed := math.Max(1e-9, 30*e.noise+math.Min(3*propagated, mostPropagated))
+	if e.noise > farNoise {
+		allowed = e.mostExpected() * math.Hypot(expected, math.Min(propagated, mostPropagated))
+	}
 	switch {
 	case r.Validation.RelativeError > allowed:
-		return false, fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation; %.1e would be noise", r.Validation.RelativeError, allowed)
+		reason := fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation; %.1e would be noise", r.Validation.RelativeError, allowed)
+		for _, w := range r.Certificate.Weakest {
+			if w.Degenerate {
+				reason += "; in it the answers determine poorly " + w.What
+			}
+		}
+		return false, reason
 	case e.noise > farNoise && e.margin > 0 && e.margin < wideMargin:
 		return false, fmt.Sprintf("with one unit less the residuals would be only %.1f times as large as noise explains: at this noise the sizes are uncertain", math.Sqrt(e.margin))
 	case len(r.Certificate.Undetermined) > 0:
 		return false, fmt.Sprintf("the answers leave open %s", strings.Join(r.Certificate.Undetermined, ", "))
 	case r.Certificate.ErrorBar > mostAmplified*e.noise:
-		return false, fmt.Sprintf("parameters hang on the last digits of the answers: noise of %.1e becomes an error bar of %.1e, too much for it to be believed; two units may nearly coincide", e.noise, r.Certificate.ErrorBar)
+		return false, fmt.Sprintf("parameters hang on the last digits of the answers: noise of %.1e becomes an error bar of %.1e, too much for it to be believed; %s", e.noise, r.Certificate.ErrorBar, weakest(r.Certificate))
 	}
 	return true, fmt.Sprintf("fresh answers agree to %.1e of their standard deviation and determine every parameter; the largest relative error bar is %.1e", r.Validation.RelativeError, r.Certificate.ErrorBar)
+}
+
+// weakest names what the answers determine least.
+func weakest(c *certify.Certificate) string {
+	if len(c.Weakest) == 0 {
+		return "two units may nearly coincide"
+	}
+	var what []string
+	for _, w := range c.Weakest {
+		what = append(what, w.What)
+	}
+	return "they determine poorly " + strings.Join(what, "; and ")
 }
 
 // reporter turns stages into events and bills.

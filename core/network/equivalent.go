@@ -76,3 +76,79 @@ func (n *Network) RewriteSecond(a Affine, name string) {
 	n.OutputBias += a.Shift * floats.Sum(n.Output)
 	floats.Scale(a.Scale, n.Output)
 }
+
+// Normal returns the activation with limits -1 and 1 that f is an affine image of: f(t) = Scale normal(Rate t) + Shift. Its tails are of
+// rate 2, as tanh's are, or, where f's are not of one exponential rate, its slope is 1 halfway between the limits. ok is false when f
+// does not have two different limits.
+func Normal(f core.Function) (normal core.Function, a Affine, ok bool) {
+	facts := f.Facts()
+	height := facts.Right.Intercept - facts.Left.Intercept
+	if !facts.Saturates() || height == 0 {
+		return nil, Affine{}, false
+	}
+	a = Affine{Rate: facts.Right.Rate / 2, Scale: height / 2, Shift: facts.Left.Intercept + height/2}
+	if !(a.Rate > 0) || math.IsInf(a.Rate, 1) || facts.Left.Rate != facts.Right.Rate {
+		slope := []float64{Inverse(f, 0.5)}
+		f.Apply(1, slope, slope)
+		if a.Rate = slope[0] / a.Scale; !(a.Rate > 0) || math.IsInf(a.Rate, 1) {
+			return nil, Affine{}, false
+		}
+	}
+	if a == (Affine{Rate: 1, Scale: 1}) {
+		return f, a, true
+	}
+	facts.Left.Rate, facts.Right.Rate = facts.Left.Rate/a.Rate, facts.Right.Rate/a.Rate
+	facts.Left.Intercept, facts.Right.Intercept = -1, 1
+	return &normalForm{f: f, a: a, facts: facts}, a, true
+}
+
+// Inverse returns the t at which a function with two different limits, monotone between them, has made the given part (0 to 1) of its
+// way from the left one to the right one.
+func Inverse(f core.Function, part float64) float64 {
+	facts := f.Facts()
+	height := facts.Right.Intercept - facts.Left.Intercept
+	t := []float64{0}
+	passed := func(at float64) bool {
+		t[0] = at
+		f.Apply(0, t, t)
+		return (t[0]-facts.Left.Intercept)/height >= part
+	}
+	low, high := -1.0, 1.0
+	for passed(low) && low > -1e300 {
+		low *= 2
+	}
+	for !passed(high) && high < 1e300 {
+		high *= 2
+	}
+	for range 80 {
+		if middle := (low + high) / 2; passed(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return (low + high) / 2
+}
+
+// normalForm is (f(t/Rate) - Shift) / Scale.
+type normalForm struct {
+	f     core.Function
+	a     Affine
+	facts core.Facts
+}
+
+func (n *normalForm) Facts() core.Facts { return n.facts }
+
+func (n *normalForm) Apply(order int, dst, t []float64) {
+	floats.ScaleTo(dst, 1/n.a.Rate, t)
+	n.f.Apply(order, dst, dst)
+	if order == 0 {
+		floats.AddConst(-n.a.Shift, dst)
+	}
+	floats.Scale(math.Pow(n.a.Rate, float64(-order))/n.a.Scale, dst)
+}
+
+// Inverse returns the relation the other way round.
+func (a Affine) Inverse() Affine {
+	return Affine{Rate: 1 / a.Rate, Scale: 1 / a.Scale, Shift: -a.Shift / a.Scale}
+}

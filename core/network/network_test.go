@@ -500,3 +500,61 @@ func TestCompareParallelUnits(t *testing.T) {
 		t.Errorf("the same network, its units in another order, is at distance %g", c.MaxError)
 	}
 }
+
+// TestNormal: a network written in the normal form of its activations computes the same, with derivatives to match.
+func TestNormal(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 1))
+	x := points(rng, 50, 4)
+	for _, name := range []string{"tanh", "sigmoid", "gompertz", "erf", "arctan"} {
+		f := function(t, name)
+		normal, a, ok := Normal(f)
+		if !ok {
+			t.Fatalf("%s has no normal form", name)
+		}
+		facts := normal.Facts()
+		if facts.Left.Intercept != -1 || facts.Right.Intercept != 1 || facts.Symmetry != f.Facts().Symmetry {
+			t.Errorf("%s: normal form with facts %+v", name, facts)
+		}
+		if rate := f.Facts().Left.Rate; rate == f.Facts().Right.Rate && rate > 0 && !math.IsInf(rate, 1) {
+			if facts.Right.Rate != 2 {
+				t.Errorf("%s: normal form with tails of rate %g", name, facts.Right.Rate)
+			}
+		} else {
+			slope := []float64{Inverse(normal, 0.5)}
+			if normal.Apply(1, slope, slope); math.Abs(slope[0]-1) > 1e-12 {
+				t.Errorf("%s: normal form with slope %g in the middle", name, slope[0])
+			}
+		}
+		n := random(rng, 4, 3, 2, name, name)
+		want := n.Evaluate(f, f, x)
+		n.RewriteFirst(a, "normal")
+		n.RewriteSecond(a, "normal")
+		if got := n.Evaluate(normal, normal, x); !floats.EqualApprox(got, want, 1e-13) {
+			t.Errorf("%s: in normal form the network computes something else", name)
+		}
+		n.RewriteFirst(a.Inverse(), name)
+		n.RewriteSecond(a.Inverse(), name)
+		if got := n.Evaluate(f, f, x); !floats.EqualApprox(got, want, 1e-13) {
+			t.Errorf("%s: there and back the network computes something else", name)
+		}
+		const step = 1e-5
+		for order := range 2 {
+			at := []float64{-1.3, -0.2, 0, 0.4, 2}
+			low, high, slope := make([]float64, 5), make([]float64, 5), make([]float64, 5)
+			for k, v := range at {
+				low[k], high[k] = v-step, v+step
+			}
+			normal.Apply(order, low, low)
+			normal.Apply(order, high, high)
+			normal.Apply(order+1, slope, at)
+			for k := range at {
+				if got := (high[k] - low[k]) / (2 * step); math.Abs(got-slope[k]) > 1e-8 {
+					t.Errorf("%s: derivative %d at %g is %g, differences give %g", name, order+1, at[k], slope[k], got)
+				}
+			}
+		}
+	}
+	if _, _, ok := Normal(function(t, "softplus")); ok {
+		t.Error("softplus has a normal form with limits")
+	}
+}

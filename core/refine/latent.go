@@ -11,6 +11,10 @@ import (
 	"github.com/nnid/nnid/core/network"
 )
 
+// mostFormed is the number of free parameters up to which normal equations are formed here: beyond, products with the Jacobian take less
+// time.
+const mostFormed = 1000
+
 // FixedDirections fits all parameters but the directions of the first layer: its norms |a_i| and shifts, and all of
 // the second layer. It takes few rows and little time, and needs no answer to see every direction of x.
 func FixedDirections(ctx context.Context, start *network.Network, g, h core.Function, data Data, settings Settings) (*network.Network, Statistics, error) {
@@ -36,7 +40,18 @@ func FixedDirections(ctx context.Context, start *network.Network, g, h core.Func
 	for k := m0 * m0; k < inner.Parameters(); k++ {
 		settings.Free = append(settings.Free, k)
 	}
-	fitted, stats, err := Levenberg(ctx, inner, g, h, Data{X: &projected, Y: data.Y, Sigma: data.Sigma}, settings)
+	data.X = &projected
+	var fitted *network.Network
+	var stats Statistics
+	var err error
+	if len(settings.Free) > mostFormed {
+		if settings.Damping == 0 {
+			settings.Damping = 1e-3
+		}
+		fitted, stats, err = krylov(ctx, inner, g, h, data, settings, true)
+	} else {
+		fitted, stats, err = Levenberg(ctx, inner, g, h, data, settings)
+	}
 	result := fitted.Clone()
 	result.First.Weight = directions
 	for i := range m0 {
@@ -47,18 +62,15 @@ func FixedDirections(ctx context.Context, start *network.Network, g, h core.Func
 
 // Sensitivity returns sum_i |df/du_i| |a_i| at each row of x: a bound of how fast f changes there.
 func Sensitivity(n *network.Network, g, h core.Function, x *mat.Dense) []float64 {
-	m0, _ := n.Sizes()
 	total, _ := x.Dims()
-	j := mat.NewDense(total, n.Parameters(), nil)
-	Jacobian(n, g, h, Data{X: x, Y: make([]float64, total)}, j)
-	norms := make([]float64, m0)
+	du := NewOperator(n, g, h, Data{X: x, Y: make([]float64, total)}).du
+	norms := make([]float64, len(n.First.Bias))
 	for i := range norms {
 		norms[i] = floats.Norm(n.First.Weight.RawRowView(i), 2)
 	}
-	at := m0 * n.Inputs() // the columns of theta are df/du
 	result := make([]float64, total)
 	for r := range result {
-		for i, v := range j.RawRowView(r)[at : at+m0] {
+		for i, v := range du.RawRowView(r) {
 			result[r] += math.Abs(v) * norms[i]
 		}
 	}

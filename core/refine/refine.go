@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/gram"
 	"github.com/nnid/nnid/core/network"
 )
 
@@ -87,6 +88,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 		}
 	}
 	normal := mat.NewSymDense(len(free), nil)
+	factor := mat.NewSymDense(len(free), nil)
 	gradient := make([]float64, len(free))
 	trial := n.Clone()
 	loss := Loss(n, g, h, data)
@@ -102,7 +104,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 			if err := ctx.Err(); err != nil {
 				return n, stats, err
 			}
-			step, ok := dampedStep(normal, gradient, stats.Damping)
+			step, ok := dampedStep(normal, factor, gradient, stats.Damping)
 			if ok {
 				next := append([]float64(nil), p...)
 				for k, i := range free {
@@ -120,6 +122,10 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 					}
 					p, loss, improved = next, l, true
 					Unpack(n, p)
+					break
+				}
+				// The linear model promises less than would count, or less than the noise: more damping would promise less still.
+				if promised := -floats.Dot(gradient, step); data.Sigma != nil && loss < count || promised < settings.Tolerance*loss {
 					break
 				}
 			}
@@ -158,37 +164,29 @@ func Loss(n *network.Network, g, h core.Function, data Data) float64 {
 	return total
 }
 
-// dampedStep solves (H + damping diag H) step = -gradient; not ok when the matrix is not positive definite to rounding.
-func dampedStep(normal *mat.SymDense, gradient []float64, damping float64) ([]float64, bool) {
-	n := len(gradient)
-	scale := make([]float64, n)
+// dampedStep solves (H + damping diag H) step = -gradient, overwriting factor, which has the size of H; not ok when the matrix
+// is not positive definite to rounding.
+func dampedStep(normal, factor *mat.SymDense, gradient []float64, damping float64) ([]float64, bool) {
+	h, f := normal.RawSymmetric(), factor.RawSymmetric()
+	scale := make([]float64, h.N)
 	for i := range scale {
-		scale[i] = 1 / math.Sqrt(math.Max(normal.At(i, i), 1e-300))
+		scale[i] = 1 / math.Sqrt(math.Max(h.Data[i*h.Stride+i], 1e-300))
 	}
-	scaled := mat.NewSymDense(n, nil)
-	for i := range n {
-		for j := i; j < n; j++ {
-			scaled.SetSym(i, j, normal.At(i, j)*scale[i]*scale[j])
+	step := make([]float64, h.N)
+	for i, s := range scale {
+		from, to := h.Data[i*h.Stride:][:h.N], f.Data[i*f.Stride:][:h.N]
+		for j := i + 1; j < h.N; j++ {
+			to[j] = from[j] * s * scale[j]
 		}
-		scaled.SetSym(i, i, 1+damping)
+		to[i] = 1 + damping
+		step[i] = -gradient[i] * s
 	}
-	var cholesky mat.Cholesky
-	if !cholesky.Factorize(scaled) {
+	if !gram.Cholesky(f) {
 		return nil, false
 	}
-	right := make([]float64, n)
-	for i := range right {
-		right[i] = -gradient[i] * scale[i]
-	}
-	var step mat.VecDense
-	if err := cholesky.SolveVecTo(&step, mat.NewVecDense(n, right)); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return nil, false
-		}
-	}
-	s := step.RawVector().Data
-	floats.Mul(s, scale)
-	return s, true
+	gram.Solve(f, step)
+	floats.Mul(step, scale)
+	return step, true
 }
 
 // Normal computes J^T J (its upper triangle) and J^T r, J the Jacobian of the residuals (over sigma) with respect to
@@ -237,7 +235,7 @@ func Normal(n *network.Network, g, h core.Function, data Data, free []int, norma
 		}
 		if dense > 0 {
 			kept := j.Slice(0, dense, 0, len(free)).(*mat.Dense).RawMatrix()
-			accumulate(kept, raw)
+			gram.Accumulate(1, kept, raw)
 			blas64.Gemv(blas.Trans, 1, kept, vector(residual), 1, vector(gradient))
 		}
 	}
@@ -298,7 +296,7 @@ func (p *pool) flush(normal blas64.Symmetric, gradient []float64) {
 	}
 	j := blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: p.data}
 	square := make([]float64, columns*columns)
-	accumulate(j, blas64.Symmetric{Uplo: blas.Upper, N: columns, Stride: columns, Data: square})
+	gram.Accumulate(1, j, blas64.Symmetric{Uplo: blas.Upper, N: columns, Stride: columns, Data: square})
 	slope := make([]float64, columns)
 	blas64.Gemv(blas.Trans, 1, j, vector(p.residual), 1, vector(slope))
 	for a, at := range p.places {
@@ -311,24 +309,8 @@ func (p *pool) flush(normal blas64.Symmetric, gradient []float64) {
 	p.data, p.residual = p.data[:0], p.residual[:0]
 }
 
-// accumulate adds J^T J to the upper triangle, tile by tile: gonum's Gemm runs in parallel, its Syrk does not.
-func accumulate(j blas64.General, upper blas64.Symmetric) {
-	const tile = 256
-	columns := func(from, to int) blas64.General {
-		return blas64.General{Rows: j.Rows, Cols: to - from, Stride: j.Stride, Data: j.Data[from:]}
-	}
-	for a := 0; a < upper.N; a += tile {
-		left := columns(a, min(a+tile, upper.N))
-		for b := a; b < upper.N; b += tile {
-			right := columns(b, min(b+tile, upper.N))
-			out := blas64.General{Rows: left.Cols, Cols: right.Cols, Stride: upper.Stride, Data: upper.Data[a*upper.Stride+b:]}
-			blas64.Gemm(blas.Trans, blas.NoTrans, 1, left, right, 1, out)
-		}
-	}
-}
-
 // Jacobian fills j (rows x P) with the derivatives of the residuals over sigma, in the order of [Pack], and returns
-// the residuals over sigma.
+// the residuals over sigma. A j of only P - d m0 columns gets those of all parameters but the weights of the first layer.
 func Jacobian(n *network.Network, g, h core.Function, data Data, j *mat.Dense) []float64 {
 	m0, m1 := n.Sizes()
 	total, d := data.X.Dims()
@@ -351,6 +333,8 @@ func Jacobian(n *network.Network, g, h core.Function, data Data, j *mat.Dense) [
 	du := mat.NewDense(total, m0, nil) // df/du
 	du.Mul(slope, n.Second.Weight)
 	residual := make([]float64, total)
+	_, columns := j.Dims()
+	weights := columns == n.Parameters()
 	for i := range total {
 		row, x := j.RawRowView(i), data.X.RawRowView(i)
 		zi, hi, si, dui := z.RawRowView(i), out.RawRowView(i), slope.RawRowView(i), du.RawRowView(i)
@@ -360,7 +344,7 @@ func Jacobian(n *network.Network, g, h core.Function, data Data, j *mat.Dense) [
 			inverse = 1 / data.Sigma[i]
 		}
 		at := 0
-		for k := range m0 {
+		for k := 0; weights && k < m0; k++ {
 			floats.ScaleTo(row[at:at+d], dui[k]*inverse, x)
 			at += d
 		}

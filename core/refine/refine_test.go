@@ -442,3 +442,112 @@ func TestGaussNewton(t *testing.T) {
 		t.Errorf("distance %g, loss %g after %d iterations", d, stats.Loss, stats.Iterations)
 	}
 }
+
+// TestValley: of two units that nearly coincide, and of one that is nearly linear, sums and products are right at the start and nothing else; normal
+// equations creep there.
+func TestValley(t *testing.T) {
+	g := function(t, "tanh")
+	rng := rand.New(rand.NewPCG(11, 0))
+	check := func(name string, truth, start *network.Network, data Data, within float64) {
+		t.Helper()
+		data.Y = truth.Evaluate(g, g, data.X)
+		data.Sigma = make([]float64, len(data.Y))
+		for i := range data.Sigma {
+			data.Sigma[i] = 1e-15
+		}
+		crept, _, err := Levenberg(t.Context(), start, g, g, data, Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := distance(t, truth, crept, g, g); d < 10*within {
+			t.Errorf("%s: a distance of %g is no test", name, d)
+		}
+		found, stats, err := Valley(t.Context(), start, g, g, data, Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := distance(t, truth, found, g, g); d > within {
+			t.Errorf("%s: distance %g, loss %g after %d iterations", name, d, stats.Loss, stats.Iterations)
+		}
+	}
+	truth, data := random(rng, 5, 4, 3, 200, g, g)
+	copy(truth.Second.Weight.RawRowView(1), truth.Second.Weight.RawRowView(0))
+	truth.Second.Weight.Set(1, 2, truth.Second.Weight.At(1, 2)+1e-2)
+	truth.Second.Bias[1] = truth.Second.Bias[0]
+	truth.Output = []float64{1, 1, -0.7}
+	start := truth.Clone()
+	start.Output[0], start.Output[1] = 0.6, 1.4
+	for i := range 4 {
+		half := (truth.Second.Weight.At(1, i) - truth.Second.Weight.At(0, i)) / 2
+		start.Second.Weight.Set(0, i, truth.Second.Weight.At(0, i)-half)
+		start.Second.Weight.Set(1, i, truth.Second.Weight.At(1, i)+half)
+	}
+	check("close", truth, start, data, 1e-6)
+
+	truth, data = random(rng, 5, 4, 3, 200, g, g)
+	floats.Scale(1e-2, truth.Second.Weight.RawRowView(0))
+	start = truth.Clone()
+	floats.Scale(1.5, start.Second.Weight.RawRowView(0))
+	start.Output[0] /= 1.5
+	check("nearly linear", truth, start, data, 1e-4)
+}
+
+// TestDiagonal: with a first layer that is diagonal, products are those of the Jacobian's other columns, and the fit leaves the zeros alone.
+func TestDiagonal(t *testing.T) {
+	g := function(t, "tanh")
+	rng := rand.New(rand.NewPCG(12, 0))
+	truth, data := random(rng, 4, 4, 2, 200, g, g)
+	for i := range 4 {
+		for k := range 4 {
+			if i != k {
+				truth.First.Weight.Set(i, k, 0)
+			}
+		}
+	}
+	data.Y = truth.Evaluate(g, g, data.X)
+	o := linearise(truth, g, g, data, true)
+	j := mat.NewDense(200, truth.Parameters(), nil)
+	Jacobian(truth, g, g, data, j)
+	v := make([]float64, o.Parameters())
+	whole := make([]float64, truth.Parameters())
+	for i := range v {
+		v[i] = rng.NormFloat64()
+		if i < 4 {
+			whole[i*4+i] = v[i]
+		} else {
+			whole[12+i] = v[i]
+		}
+	}
+	var want mat.VecDense
+	want.MulVec(j, mat.NewVecDense(len(whole), whole))
+	if got := o.Apply(v); !floats.EqualApprox(got, want.RawVector().Data, 1e-11) {
+		t.Error("J p differs from the Jacobian's")
+	}
+	w := want.RawVector().Data
+	var back mat.VecDense
+	back.MulVec(j.T(), mat.NewVecDense(len(w), w))
+	for i, got := range o.Transpose(w) {
+		at := 12 + i
+		if i < 4 {
+			at = i*4 + i
+		}
+		if math.Abs(got-back.AtVec(at)) > 1e-10*mat.Norm(&back, 2) {
+			t.Errorf("J^T r differs from the Jacobian's at parameter %d", i)
+		}
+	}
+	start := perturbed(rng, truth, 1e-2)
+	for i := range 4 {
+		for k := range 4 {
+			if i != k {
+				start.First.Weight.Set(i, k, 0)
+			}
+		}
+	}
+	found, stats, err := krylov(t.Context(), start, g, g, data, Settings{Damping: 1e-3}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := distance(t, truth, found, g, g); d > 1e-9 || found.First.Weight.At(0, 1) != 0 {
+		t.Errorf("distance %g, loss %g after %d iterations", d, stats.Loss, stats.Iterations)
+	}
+}

@@ -3,6 +3,7 @@ package sample
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 
 	"gonum.org/v1/gonum/floats"
@@ -16,52 +17,125 @@ const (
 	tailPoints = 5
 	tailTerms  = 3
 	noisyTerms = 2
+	morePoints = 8 // where few did not tell an activation
 )
 
 // tail is one side of a step: distances s > 0 and how far f is from its limit there.
 type tail struct {
-	s, e []float64
+	s, e   []float64
+	guess  float64 // of the rate
+	sign   float64 // of the side: +1 along Direction
+	height float64 // by how much the limit is above the other side's
+	part   float64 // of the way from left to right that is made at s = 0
 }
 
 // decay measures how fast the step's tails decay along u.Direction. It starts at x on the step and, where a
 // neighbour's step is in the tail, tries other places of the hyperplane further out.
 func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, error) {
-	best, least := 0.0, math.Inf(1)
-	terms := tailTerms
 	if s.noisy() {
-		terms = noisyTerms
+		return true, s.noisyDecay(ctx, x, u)
 	}
+	best, least, explained := 0.0, math.Inf(1), math.Inf(1)
 	for try := range 8 {
 		place := x
 		if try > 0 {
 			place = along(x, s.radius*math.Pow(2, float64(try)/2), orthogonal(s.rng, u.Direction))
 		}
-		tails, ok, err := s.tails(ctx, place, u)
+		points := tailPoints
+		if try > 0 && s.settings.Explain != nil {
+			points = morePoints
+		}
+		tails, ok, err := s.tails(ctx, place, u, points)
 		if err != nil {
 			return false, err
 		}
 		if !ok {
 			continue
 		}
-		if rate, misfit := fitDecay(tails, u.Decay, terms); misfit < least {
+		if rate, misfit := fitDecay(tails, u.Decay, tailTerms); misfit < least {
 			best, least = rate, misfit
 		}
-		if least < goodTail || (least < fairTail && try >= 3) {
+		if s.settings.Explain == nil {
+			if least < goodTail || (least < fairTail && try >= 3) {
+				break
+			}
+			continue
+		}
+		p := newTailsProfile(tails)
+		if misfit := s.settings.Explain(p); misfit < explained {
+			u.Profile, explained = p, misfit
+		}
+		if explained < goodExplained || (explained < fairTail && try >= 5) {
 			break
 		}
 	}
 	u.Decay = best
-	return least < fairTail, nil
+	return math.Min(least, explained) < fairTail, nil
 }
+
+// noisyDecay is decay where noise hides all but the beginning of the tails. Where the second layer is saturated before the step has ended, its
+// tails seem to decay faster than they do, at rates of any size, and noise hides what comes after. So both tails are measured by themselves,
+// at places of the hyperplane where the other units are in other states, until two rates agree. What comes of it may be off by more than noise:
+// fits that start from there have to take the norms as not known.
+func (s *saturation) noisyDecay(ctx context.Context, x []float64, u *Unit) error {
+	var rates []float64
+	agree, misfits := noisyAgree, noisyMisfit
+	if s.loud() {
+		agree, misfits = loudAgree, loudMisfit
+	}
+	for try := range noisyPlaces {
+		place := x
+		if try > 0 {
+			place = along(s.scales.Center, s.radius, Direction(s.rng, s.d))
+			place = along(place, -floats.Dot(u.Direction, place)-u.Offset, u.Direction)
+		}
+		tails, ok, err := s.tails(ctx, place, u, tailPoints)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		for _, t := range tails {
+			if rate, misfit := fitDecay([]tail{t}, t.guess, noisyTerms); misfit < misfits {
+				rates = append(rates, rate)
+			}
+		}
+		slices.Sort(rates)
+		for k := 1; k < len(rates); k++ {
+			if rates[k] < agree*rates[k-1] {
+				u.Decay = math.Sqrt(rates[k-1] * rates[k])
+				return nil
+			}
+		}
+	}
+	if len(rates) > 0 {
+		u.Decay = rates[0]
+	} else {
+		u.Decay = 1 / u.Width // of the size that it has where the second layer is not steep
+	}
+	return nil
+}
+
+// With noise, tails are measured at so many places at most, until two rates agree to this factor; fits with a larger misfit are left out.
+const (
+	noisyPlaces = 8
+	noisyAgree  = 1.05
+	noisyMisfit = 2e-3
+	loudAgree   = 1.2
+	loudMisfit  = 2e-2
+)
 
 // Sums of squared relative misfits of a tail: clean ones reach 1e-12 and less; one with a neighbour's step in it does not.
 const (
 	goodTail = 1e-9
 	fairTail = 1e-4
+	// Activations explain clean steps better than power series do, and give the norm as much better.
+	goodExplained = 1e-11
 )
 
 // tails samples both tails of the step at x; it leaves a first estimate in u.Decay.
-func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, bool, error) {
+func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int) ([]tail, bool, error) {
 	l := line{Origin: x, Direction: u.Direction}
 	reaches := []float64{8, 16, 64, 128}
 	ts := []float64{0}
@@ -97,32 +171,43 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, b
 	for side := range 2 {
 		sign := 1 - 2*float64(side) // right, left
 		size := math.Abs(y[0] - limit[side])
-		if size < 1e4*floor {
+		most, least := 0.1*size, math.Max(1e-5*size, 300*floor)
+		nearest := 0.03 * size
+		if s.noisy() {
+			least = noisyTail * s.scales.Noise
+			if s.loud() {
+				least = loudTail * s.scales.Noise
+			}
+			most = math.Min(most, noisyDepth*least)
+			nearest = most
+		} else if size < 1e4*floor {
+			continue
+		}
+		if most < 4*least {
 			continue
 		}
 		var points []tailPoint
 		for k := range reaches {
 			points = append(points, tailPoint{reaches[k] * u.Width, math.Abs(y[1+2*k+side] - limit[side])})
 		}
-		least := math.Max(1e-5*size, 300*floor)
-		points, err := s.refineTail(ctx, l, sign, limit[side], points, 0.1*size, least)
+		points, err := s.refineTail(ctx, l, sign, limit[side], points, most, least)
 		if err != nil {
 			return nil, false, err
 		}
-		first, last, ok := usable(points, 0.1*size, least)
+		first, last, ok := usable(points, most, least)
 		if !ok {
 			continue
 		}
 		rate := math.Log(first.e/last.e) / (last.s - first.s)
-		from := first.s + math.Log(first.e/(0.03*size))/rate
+		from := first.s + math.Log(first.e/nearest)/rate
 		to := first.s + math.Log(first.e/least)/rate
 		if from <= 0 || to <= from || to > reaches[len(reaches)-1]/2*u.Width {
 			continue
 		}
-		t := tail{}
+		t := tail{guess: rate, sign: sign, height: limit[side] - limit[1-side], part: (y[0] - limit[1]) / (limit[0] - limit[1])}
 		var at []float64
-		for k := range tailPoints {
-			d := from + (to-from)*float64(k)/(tailPoints-1)
+		for k := range count {
+			d := from + (to-from)*float64(k)/float64(count-1)
 			t.s = append(t.s, d)
 			at = append(at, sign*d)
 		}
@@ -142,6 +227,13 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit) ([]tail, b
 	u.Decay = floats.Min(rates)
 	return tails, true, nil
 }
+
+// With noise, tails are followed from at most noisyDepth times its last usable value, noisyTail standard deviations of the noise.
+const (
+	noisyTail  = 50
+	loudTail   = 15
+	noisyDepth = 55
+)
 
 type tailPoint struct{ s, e float64 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"sort"
 
+	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/query"
 )
 
@@ -31,8 +32,13 @@ func (l line) ask(ctx context.Context, oracle query.Asker, ts []float64) ([]floa
 	return Points(ctx, oracle, points)
 }
 
+// mostPieces is how many pieces of a line are bisected at one level. Each of the m0 steps is in one or two of them, and seldom has
+// a network more than a few times as many units as inputs; a noise that is missed makes twice as many with every level.
+func mostPieces(d int) int { return 128 + 16*d }
+
 // changes bisects the given intervals, all at once level by level, until every piece over which f changes by more than
-// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position.
+// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position. It fails with an
+// Unsupported fault where f changes nearly everywhere, as it does where it is not constant between steps, or noisier than it seemed.
 func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, width, tolerance float64) ([][]interval, error) {
 	var narrow []interval
 	active := pieces
@@ -57,6 +63,12 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 		for i, p := range split {
 			active = append(active, interval{p.a, mids[i], p.fa, y[i]}, interval{mids[i], p.b, y[i], p.fb})
 		}
+		var tails []interval
+		active, tails = cores(active, tolerance)
+		narrow = append(narrow, tails...)
+		if most := mostPieces(len(l.Origin)); len(split) > most {
+			return nil, fault.New(fault.Unsupported, "far out, f changes in more than %d pieces of one line: it is not constant between the steps of a first layer that saturates, or its answers drift or are noisier than they seemed at first", most)
+		}
 	}
 	sort.Slice(narrow, func(i, j int) bool { return narrow[i].a < narrow[j].a })
 	var groups [][]interval
@@ -76,8 +88,32 @@ type steep struct {
 	jump         float64 // the change of f over the whole step
 }
 
-// straighten bisects every group towards its steepest part until f is nearly straight there, all groups at once.
-func (l line) straighten(ctx context.Context, oracle query.Asker, groups [][]interval, tolerance float64) ([]steep, error) {
+// tailPart of the change over a piece is what the next one has at most where it is a tail of the same step.
+const tailPart = 1e-3
+
+// cores tells the pieces in which f changes from the tails beside them: a step that the line crosses slowly has long ones, in which there is
+// nothing to be found. A small step that hides there is left for another line.
+func cores(pieces []interval, tolerance float64) (kept, tails []interval) {
+	for i, p := range pieces {
+		beside := 0.0
+		if i > 0 && pieces[i-1].b == p.a {
+			beside = pieces[i-1].change()
+		}
+		if i+1 < len(pieces) && pieces[i+1].a == p.b {
+			beside = math.Max(beside, pieces[i+1].change())
+		}
+		if change := p.change(); change > tolerance && change < tailPart*beside {
+			tails = append(tails, p)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	return kept, tails
+}
+
+// straighten bisects every group towards its steepest part until f is nearly straight there, all groups at once; groups are given up as
+// too faint where f changes by no more than that.
+func (l line) straighten(ctx context.Context, oracle query.Asker, groups [][]interval, faint float64) ([]steep, error) {
 	type work struct {
 		piece    interval
 		jump     float64
@@ -124,7 +160,7 @@ func (l line) straighten(ctx context.Context, oracle query.Asker, groups [][]int
 				cores[w.group] = steep{center: mids[i], half: (w.piece.b - w.piece.a) / 2, jump: w.jump}
 				continue
 			}
-			if larger.change() <= 16*tolerance || mids[i] == w.piece.a || mids[i] == w.piece.b {
+			if larger.change() <= faint || mids[i] == w.piece.a || mids[i] == w.piece.b {
 				continue // too faint to follow: the zero core says so
 			}
 			w.piece = larger

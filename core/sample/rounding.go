@@ -46,6 +46,15 @@ func FindRounding(answers []float64) Rounding {
 	return r
 }
 
+// distinct counts the different answers.
+func distinct(answers []float64) int {
+	seen := map[float64]bool{}
+	for _, y := range answers {
+		seen[y] = true
+	}
+	return len(seen)
+}
+
 // Step returns the spacing of the grid at the answer y; 0 when there is no grid. Whether answers are rounded to so many
 // digits or to so many decimals can't be told from a few: whichever is coarser at y is right.
 func (r Rounding) Step(y float64) float64 {

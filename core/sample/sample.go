@@ -20,10 +20,16 @@ type Log struct {
 	Oracle query.Asker
 	X      [][]float64 // rows as asked
 	Y      []float64
+	// Single says that the backend takes x in single precision: rows are rounded to it before they are asked, so that the ones kept are
+	// those that were answered.
+	Single bool
 }
 
 // Ask implements [query.Asker].
 func (l *Log) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
+	if l.Single {
+		x = Single(x)
+	}
 	y, err := l.Oracle.Ask(ctx, x)
 	if err != nil {
 		return nil, err
@@ -33,6 +39,19 @@ func (l *Log) Ask(ctx context.Context, x *mat.Dense) ([]float64, error) {
 		l.Y = append(l.Y, y[i])
 	}
 	return y, nil
+}
+
+// Single returns x rounded to single precision, towards zero: what is within a domain stays there.
+func Single(x *mat.Dense) *mat.Dense {
+	rounded := mat.DenseCopyOf(x)
+	rounded.Apply(func(_, _ int, v float64) float64 {
+		r := float32(v)
+		if math.Abs(float64(r)) > math.Abs(v) {
+			r = math.Nextafter32(r, 0)
+		}
+		return float64(r)
+	}, rounded)
+	return rounded
 }
 
 // Queries implements [query.Asker].

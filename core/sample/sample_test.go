@@ -405,7 +405,7 @@ func check(t *testing.T, n *network.Network, units []Unit) {
 
 func TestSaturate(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/networks/*.json")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("networks %v (%v)", files, err)
 	}
 	for _, file := range files {

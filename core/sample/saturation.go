@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
+	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/query"
 )
 
@@ -19,14 +20,19 @@ type Unit struct {
 	Decay float64
 	Error float64 // estimated error of Direction (radians), from noise and from the grid of x
 	Width float64 // distance along Direction over which f is nearly straight at the step
+	// Profile is the step across the hyperplane, for activations to be compared with; nil where Explain was not set.
+	Profile *Profile
 }
 
 // SaturationSettings are the knobs of [Saturate]; the zero value is the default.
 type SaturationSettings struct {
-	Units   int    // stop when this many units are found; 0 when not known
-	Quiet   int    // lines in a row that bring nothing new before the search ends; default 2
-	Lines   int    // most lines; default 60
-	Known   []Unit // found earlier; the search goes on from them
+	Units int    // stop when this many units are found; 0 when not known
+	Quiet int    // lines in a row that bring nothing new before the search ends; default 2
+	Lines int    // most lines; default 60
+	Known []Unit // found earlier; the search goes on from them
+	// Explain fits what may explain a step to it and returns the sum of squared relative misfits. With it, steps need not have
+	// exponential tails; without, they must.
+	Explain func(*Profile) float64
 	Observe func(lines, found int)
 }
 
@@ -48,17 +54,31 @@ type saturation struct {
 func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng *rand.Rand, settings SaturationSettings) ([]Unit, error) {
 	if settings.Quiet == 0 {
 		settings.Quiet = 2
+		if scales.noisy() {
+			settings.Quiet = 10
+		}
 	}
 	if settings.Lines == 0 {
 		settings.Lines = 60
 	}
-	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: 30 * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
-	quiet, fruitless := 0, 0
+	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: distance(&scales) * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
+	if scales.Algebraic {
+		if settings.Explain == nil {
+			return nil, fault.New(fault.Unsupported, "f approaches its limits far out like a power of 1/|x|: no activation with exponential tails does")
+		}
+		s.radius = AlgebraicRadius * scales.Saturation
+	}
+	quiet, fruitless, sloping := 0, 0, 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
 		fresh, impure, err := s.line(ctx)
+		if fault.Is(err, fault.Unsupported) && sloping+1 < mostSloping {
+			sloping++
+			continue
+		}
 		if err != nil {
 			return s.found, err
 		}
+		sloping = 0
 		if settings.Observe != nil {
 			settings.Observe(lines, len(s.found))
 		}
@@ -79,8 +99,54 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	return s.found, nil
 }
 
+// mostSloping is how many lines in a row f may change nearly everywhere on: one may run along a unit's hyperplane, so that it takes
+// the whole line to cross it.
+const mostSloping = 3
+
+// distance is how far out the lines are, in saturation radii: far enough for the steps to be apart, and near enough for a backend that
+// rounds x to single precision, of whose grid a step must be many widths.
+func distance(scales *Scales) float64 {
+	if scales.Single() {
+		return 16
+	}
+	return 30
+}
+
 // tolerance is the change of f that is more than its noise.
-func (s *saturation) tolerance() float64 { return 20 * s.scales.Noise }
+func (s *saturation) tolerance() float64 {
+	if s.loud() { // a larger part of what there is to see
+		return 8 * s.scales.Noise
+	}
+	return 20 * s.scales.Noise
+}
+
+// loudNoise is the noise, relative to the spread of f, from which steps may drown in it.
+const loudNoise = 1e-6
+
+func (s *saturation) loud() bool { return s.scales.Noise > loudNoise*s.scales.Spread }
+
+// faint is the change of f over a piece of a step from which on it can be followed.
+func (s *saturation) faint() float64 {
+	if s.loud() {
+		return 5 * s.tolerance()
+	}
+	return 16 * s.tolerance()
+}
+
+// Algebraic tails reach everywhere: a step at the distance D adds a slope of some 1/D^2. So lines run farther out, as far as the grid of x
+// allows, and steps count from algebraicLeast of the spread of f on, where the tails of known ones are less than that.
+const (
+	AlgebraicRadius = 3000 // of the lines, in terms of [Scales.Saturation]
+	algebraicLeast  = 1e-3
+)
+
+// visible is the smallest change of f along a line that is looked into, and width the length of the pieces in the end.
+func (s *saturation) visible() (change, width float64) {
+	if s.scales.Algebraic {
+		return algebraicLeast * s.scales.Spread, s.scales.Saturation / 2
+	}
+	return s.tolerance(), s.scales.Saturation / 16
+}
 
 // line searches one random line; it returns how many units it brought and how many steps could not be used.
 func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
@@ -89,12 +155,13 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	groups, err := l.changes(ctx, s.oracle, pieces, s.scales.Saturation/16, s.tolerance())
+	change, width := s.visible()
+	groups, err := l.changes(ctx, s.oracle, pieces, width, change)
 	if err != nil || len(groups) == 0 {
 		return 0, 0, err
 	}
 	groups, impure = whole(groups, pieces)
-	cores, err := l.straighten(ctx, s.oracle, groups, s.tolerance())
+	cores, err := l.straighten(ctx, s.oracle, groups, s.faint())
 	if err != nil {
 		return 0, impure, err
 	}
@@ -136,7 +203,7 @@ func whole(groups [][]interval, pieces []interval) (kept [][]interval, dropped i
 
 // unexplained returns the parts of the line where no known hyperplane makes f change, with f at their ends.
 func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error) {
-	reach := 4 * s.radius
+	reach := s.reach()
 	var crossings intervals
 	for _, u := range s.found {
 		slope := floats.Dot(u.Direction, l.Direction)
@@ -160,8 +227,22 @@ func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error
 	return pieces, nil
 }
 
-// depth is how many times exp(-1) a tail decays before it is lost in the noise.
-func (s *saturation) depth() float64 { return math.Log(s.scales.Spread/s.scales.Noise) + 8 }
+// reach is how far from its origin a line is searched. It meets a random hyperplane within r radii with a probability of 1 - 2/pi atan(1/r): 84 %
+// for 4 and 96 % for 16, at the cost of two more bisections a step; where x is rounded, farther out steps would be blurred.
+func (s *saturation) reach() float64 {
+	if s.noisy() || s.scales.Algebraic {
+		return 4 * s.radius
+	}
+	return 16 * s.radius
+}
+
+// depth is at how many times 1/Decay a tail is lost in the noise, or, where it is algebraic, too small to be looked into.
+func (s *saturation) depth() float64 {
+	if s.scales.Algebraic {
+		return 1 / algebraicLeast
+	}
+	return math.Log(s.scales.Spread/s.scales.Noise) + 8
+}
 
 // known reports whether the unit's hyperplane is one of those found.
 func (s *saturation) known(u Unit) bool {
@@ -170,7 +251,7 @@ func (s *saturation) known(u Unit) bool {
 		sign := math.Copysign(1, floats.Dot(u.Direction, v.Direction))
 		floats.AddScaled(away, -sign, v.Direction)
 		uncertain := math.Max(20*(u.Error+v.Error), 1e-5)
-		if floats.Norm(away, 2) < uncertain && math.Abs(u.Offset-sign*v.Offset) < 20/v.Decay+uncertain*4*s.radius {
+		if floats.Norm(away, 2) < uncertain && math.Abs(u.Offset-sign*v.Offset) < 20/v.Decay+uncertain*s.reach() {
 			return true
 		}
 	}

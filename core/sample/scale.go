@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -13,7 +14,8 @@ import (
 
 // Scales are the lengths and levels found of an oracle before anything else: nothing is assumed of its units.
 type Scales struct {
-	Saturation float64   // |x| beyond which f no longer changes along random rays
+	Saturation float64   // |x| beyond which f no longer changes along random rays; where Algebraic, by more than a hundredth
+	Algebraic  bool      // f approaches its limits along rays like a power of 1/|x|, not exponentially or faster
 	Center     []float64 // the point that the rays start from
 	Value      float64   // typical magnitude of f
 	Spread     float64   // typical variation of f
@@ -21,6 +23,12 @@ type Scales struct {
 	Rounding   Rounding  // the grid that the answers lie on
 	Grid       float64   // relative spacing of the x that the backend can tell apart: 2^-53, or 2^-24 in single precision
 }
+
+// noisy reports whether noise, not double precision, bounds what answers tell.
+func (s *Scales) noisy() bool { return s.Noise > 1e-12*s.Value }
+
+// noisyRays is how many more rays are followed where the answers are noisy.
+const noisyRays = 3
 
 // Largest ray that is tried, and the factor between two points of a ray.
 const (
@@ -39,12 +47,14 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 	center := make([]float64, d)
 	s := &Scales{Center: center}
 	var values, radii []float64
+	s.Algebraic = true
 	for range 2 {
 		v := Direction(rng, d)
-		radius, onRay, err := ray(ctx, oracle, center, v)
+		radius, algebraic, onRay, err := ray(ctx, oracle, center, v)
 		if err != nil {
 			return nil, err
 		}
+		s.Algebraic = s.Algebraic && algebraic
 		values = append(values, onRay...)
 		radii = append(radii, radius)
 	}
@@ -58,7 +68,31 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 	if s.Noise, err = level(ctx, oracle, s, s.Saturation/300, rng); err != nil {
 		return nil, err
 	}
-	if s.Noise > 1e-12*s.Value { // rounded answers are noisier where f is larger
+	if distinct(log.Y) < enoughAnswers { // rounded answers may be the same nearly everywhere
+		var points [][]float64
+		for range 4 * enoughAnswers {
+			points = append(points, along(center, s.Saturation*math.Exp(-6*rng.Float64()), Direction(rng, d)))
+		}
+		if _, err := Points(ctx, oracle, points); err != nil {
+			return nil, err
+		}
+	}
+	s.rounded(log.Y)
+	s.grid(single)
+	if s.noisy() {
+		for range noisyRays { // noise may hide where a ray saturates, and a second layer that is saturated that the first is not
+			radius, _, _, err := ray(ctx, oracle, center, Direction(rng, d))
+			if err != nil {
+				return nil, err
+			}
+			radii = append(radii, radius)
+		}
+		slices.Sort(radii)
+		s.Saturation = radii[len(radii)-1]
+		if s.Single() { // far out the steps are lost between the numbers that there are
+			s.Saturation = radii[len(radii)/2]
+		}
+		// Rounded answers are noisier where f is larger.
 		for _, radius := range []float64{s.Saturation / 30, s.Saturation / 100} {
 			noise, err := level(ctx, oracle, s, radius, rng)
 			if err != nil {
@@ -119,6 +153,9 @@ func (s *Scales) Sigma(y float64) float64 {
 	return math.Max(s.Noise, 1e-16*s.Value)
 }
 
+// Single reports whether the backend is taken to round x to single precision.
+func (s *Scales) Single() bool { return s.Grid >= singleGrid }
+
 // grid sets the spacing of x: single when the backend says so or its noise looks like it.
 func (s *Scales) grid(single bool) {
 	s.Grid = doubleGrid
@@ -162,11 +199,37 @@ const (
 	singleGrid = 1.0 / (1 << 24)
 )
 
-// ray finds the radius beyond which f is constant along v and -v.
-func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius float64, seen []float64, err error) {
+// Answers that differ by less than stillFactor times their noise are taken for equal: of the some twenty pairs along two rays,
+// Gaussian noise parts one so far once in 1e6 times.
+const stillFactor = 8
+
+// apart is how far two pairs of answers are apart.
+func apart(a, b [2]float64) float64 { return math.Max(math.Abs(a[0]-b[0]), math.Abs(a[1]-b[1])) }
+
+// farNoise estimates the noise of the answers at the end of a ray from two grids that must agree; 0 where they do not.
+func farNoise(ctx context.Context, oracle query.Asker, center, v []float64, radius float64) (float64, error) {
+	x := along(center, radius, v)
+	var levels [2]float64
+	for k, step := range []float64{1e-6, 1e-5} {
+		level, agree, err := Noise(ctx, oracle, x, v, radius*step)
+		if err != nil || !agree {
+			return 0, err
+		}
+		levels[k] = level
+	}
+	if low, high := floats.Min(levels[:]), floats.Max(levels[:]); high > 6*low {
+		return 0, nil
+	}
+	return floats.Max(levels[:]), nil
+}
+
+// ray finds the radius beyond which f is constant along v and -v, but for noise; or, where f approaches its limits like a power of
+// 1/|x|, beyond which it changes little.
+func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius float64, algebraic bool, seen []float64, err error) {
 	// One batch for the middle of the range; more only if the radius is not in it.
 	low, high := 0.25, 65536.0
 	at := map[float64][2]float64{}
+	noise := 0.0
 	for {
 		var points [][]float64
 		var radii []float64
@@ -178,18 +241,31 @@ func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius f
 		}
 		y, err := Points(ctx, oracle, points)
 		if err != nil {
-			return 0, nil, err
+			return 0, false, nil, err
 		}
 		seen = append(seen, y...)
 		for i, r := range radii {
 			at[r] = [2]float64{y[2*i], y[2*i+1]}
 		}
 		// The smallest radius from which all larger ones agree.
-		tolerance := 1e-12 * maxAbs(seen...)
+		tolerance := math.Max(1e-12*maxAbs(seen...), stillFactor*noise)
+		left, spread := apart(at[high], at[high/rayFactor]), floats.Max(seen)-floats.Min(seen)
+		if left > tolerance {
+			if r, ok := algebraicTail(at, low, high, 100*tolerance, spread); ok {
+				return r, true, seen, nil
+			}
+		}
+		if noise == 0 && left > tolerance && left < 0.1*spread {
+			// What is left of f's changes out there may be noise.
+			if noise, err = farNoise(ctx, oracle, center, v, high); err != nil {
+				return 0, false, nil, err
+			}
+			tolerance = math.Max(tolerance, stillFactor*noise)
+		}
 		r := high
 		for r/rayFactor >= low {
 			a, b := at[r/rayFactor], at[high]
-			if math.Abs(a[0]-b[0]) > tolerance || math.Abs(a[1]-b[1]) > tolerance {
+			if apart(a, b) > tolerance {
 				break
 			}
 			r /= rayFactor
@@ -197,15 +273,45 @@ func ray(ctx context.Context, oracle query.Asker, center, v []float64) (radius f
 		switch {
 		case r >= high/rayFactor: // not flat for long enough yet
 			if high >= rayMax {
-				return 0, nil, fault.New(fault.Unsupported, "f still changes at |x| = %.0e: its first layer does not saturate, so saturation sampling cannot be used", high)
+				return 0, false, nil, fault.New(fault.Unsupported, "f still changes at |x| = %.0e: its first layer does not saturate, so saturation sampling cannot be used", high)
 			}
 			high *= rayFactor * rayFactor * rayFactor * rayFactor
 		case r > low || low <= rayMin:
-			return r, seen, nil
+			return r, false, seen, nil
 		default:
 			low /= rayFactor * rayFactor * rayFactor * rayFactor * rayFactor
 		}
 	}
+}
+
+// algebraicTail reports whether f, known at radii that grow by rayFactor, approaches limits like a power of 1/|x| both ways: three changes in
+// a row, all larger than least, fall by the same factor. It returns the radius beyond which f is within a hundredth of its spread of the limits.
+func algebraicTail(at map[float64][2]float64, low, high, least, spread float64) (float64, bool) {
+	const (
+		steady = 0.1  // of the factor
+		near   = 1e-2 // the limits
+	)
+	far := 0.0
+	for side := range 2 {
+		value := func(r float64) float64 { return at[r][side] }
+		last := value(high) - value(high/rayFactor)
+		before := value(high/rayFactor) - value(high/rayFactor/rayFactor)
+		first := value(high/rayFactor/rayFactor) - value(high/rayFactor/rayFactor/rayFactor)
+		factor := last / before
+		if !(math.Abs(last) > least && factor > 0 && factor < 0.6 && math.Abs(before/first-factor) < steady*factor) {
+			return 0, false
+		}
+		limit := value(high) + last*factor/(1-factor)
+		r := high
+		for r/rayFactor >= low && math.Abs(value(r/rayFactor)-limit) <= near*spread {
+			r /= rayFactor
+		}
+		if r == high {
+			return 0, false // not near the limits yet
+		}
+		far = math.Max(far, r)
+	}
+	return far, true
 }
 
 // Noise estimates the standard deviation of the error in f from differences along a line, after More and Wild

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 )
 
 // nodes is the number of Chebyshev points that a step's profile is interpolated at.
@@ -37,6 +38,27 @@ func (p *profile) value(t float64) float64 {
 		below += q
 	}
 	return above / below
+}
+
+// smoothDegree is the degree of the polynomials that noisy profiles are taken for.
+const smoothDegree = 3
+
+// smooth replaces the values by those of the polynomial of low degree that comes nearest to them.
+func (p *profile) smooth() {
+	a := mat.NewDense(nodes, smoothDegree+1, nil)
+	for k, t := range p.t {
+		power := 1.0
+		for j := range smoothDegree + 1 {
+			a.Set(k, j, power)
+			power *= t / p.half
+		}
+	}
+	var c, f mat.VecDense
+	if err := c.SolveVec(a, mat.NewVecDense(nodes, p.f)); err != nil {
+		return
+	}
+	f.MulVec(a, &c)
+	p.f = f.RawVector().Data
 }
 
 func (p *profile) monotone() bool {
@@ -79,17 +101,28 @@ func (p *profile) invert(y float64) (float64, bool) {
 }
 
 // noisy reports whether noise, not interpolation, bounds what a step tells.
-func (s *saturation) noisy() bool { return s.scales.Noise > 1e-12*s.scales.Value }
+func (s *saturation) noisy() bool { return s.scales.noisy() }
+
+// mostCorrected is how many of its standard deviations a direction may be off.
+const mostCorrected = 8
+
+// levers is how often a direction is sharpened at most.
+const levers = 8
 
 // lever sharpens a direction that noise has blurred: displacements within the hyperplane as long as the direction's own
 // error allows move f by that error times their length. blur is the error of one such reading, in distance along
 // Direction.
-func (s *saturation) lever(ctx context.Context, center []float64, l line, p *profile, u *Unit, blur float64) error {
-	for range 3 {
-		length := math.Min(s.scales.Saturation/4, 0.3*u.Width/u.Error)
+//
+// It reports whether all readings agree with one unit alone being alive there: corrections are no larger than the error was thought to be.
+func (s *saturation) lever(ctx context.Context, center []float64, l line, p *profile, u *Unit, blur float64) (bool, error) {
+	noisy := s.noisy()
+	failed := 0
+	longest := s.scales.Saturation / 4
+	for range levers {
+		length := math.Min(longest, 0.3*u.Width/u.Error)
 		sharper := 1e-9 + blur/length*math.Sqrt(float64(s.d))
-		if sharper > u.Error/4 || u.Error < 1e-7 {
-			return nil
+		if sharper > u.Error/2 || !noisy && u.Error < 1e-7 {
+			break
 		}
 		basis := frame(s.rng, u.Direction)[1:]
 		points := make([][]float64, len(basis))
@@ -98,21 +131,55 @@ func (s *saturation) lever(ctx context.Context, center []float64, l line, p *pro
 		}
 		y, err := Points(ctx, s.oracle, points)
 		if err != nil {
-			return err
+			return false, err
 		}
 		slant := floats.Dot(u.Direction, l.Direction)
 		w := append([]float64(nil), u.Direction...)
+		outside := false
 		for i, q := range basis {
 			t, ok := p.invert(y[i])
-			if !ok {
-				return nil // another unit is within reach: what is known stays
-			}
+			outside = outside || !ok
 			floats.AddScaled(w, t*slant/length, q)
 		}
+		if outside { // another unit is within reach, or the direction is not known as well as it seemed
+			if failed++; failed > 2 {
+				return !noisy, nil // what is known stays
+			}
+			longest = length / 4
+			continue
+		}
 		floats.Scale(1/floats.Norm(w, 2), w)
+		if floats.Distance(w, u.Direction, 2) > mostCorrected*u.Error && noisy {
+			return false, nil
+		}
 		u.Direction, u.Offset, u.Error = w, -floats.Dot(w, center), sharper
 	}
-	return nil
+	if !noisy {
+		return true, nil
+	}
+	return s.confirm(ctx, center, l, p, u, blur)
+}
+
+// confirm reports whether displacements within the hyperplane, as long as the direction's error allows, move f by no more than that error.
+func (s *saturation) confirm(ctx context.Context, center []float64, l line, p *profile, u *Unit, blur float64) (bool, error) {
+	const directions = 2
+	length := math.Min(s.scales.Saturation/4, 0.3*u.Width/u.Error)
+	var points [][]float64
+	for range directions {
+		v := orthogonal(s.rng, u.Direction)
+		points = append(points, along(center, length, v), along(center, -length, v))
+	}
+	y, err := Points(ctx, s.oracle, points)
+	if err != nil {
+		return false, err
+	}
+	slant := floats.Dot(u.Direction, l.Direction)
+	for _, value := range y {
+		if t, ok := p.invert(value); !ok || math.Abs(t*slant) > mostCorrected*(u.Error*length+blur) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (s *saturation) distance(x []float64) float64 { return floats.Norm(x, math.Inf(1)) }
@@ -132,6 +199,9 @@ func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, err
 		return none, false, err
 	}
 	p.f = y
+	if s.scales.Noise > 1e-4*math.Abs(y[nodes-1]-y[0]) {
+		p.smooth()
+	}
 	if !p.monotone() {
 		return none, false, nil
 	}
@@ -188,8 +258,18 @@ func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, err
 	if f0 := p.value(0); math.Abs(y[0]-f0) > allowed || math.Abs(y[1]-f0) > allowed {
 		return none, false, nil
 	}
-	if err := s.lever(ctx, center, l, p, &u, blur/norm); err != nil {
+	if ok, err := s.lever(ctx, center, l, p, &u, blur/norm); !ok || err != nil {
 		return none, false, err
+	}
+	if s.scales.Algebraic {
+		// What is met of other units' tails within the hyperplane turns the direction.
+		u.Error = math.Max(u.Error, math.Abs(y[0]-y[1])/(2*reach)/(slope*norm)*math.Sqrt(float64(s.d)))
+		u.Decay = 1 / u.Width
+		if s.known(u) {
+			return u, true, nil
+		}
+		ok, err := s.profile(ctx, center, &u)
+		return u, ok, err
 	}
 	if s.known(u) {
 		return u, true, nil

@@ -1,0 +1,468 @@
+package identify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/local"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/query"
+	"github.com/nnid/nnid/core/recover"
+	"github.com/nnid/nnid/core/refine"
+	"github.com/nnid/nnid/core/sample"
+	"github.com/nnid/nnid/core/steps"
+)
+
+// Networks whose first layer saturates, in whatever way, and whose second layer has any activation: units and norms from the steps that
+// f makes far out, which also tell the activation; then the second layer by students on the known first layer.
+
+// stepsNoise is the largest noise, over |f|, at which steps tell one activation from another.
+const stepsNoise = 1e-12
+
+// stepping returns the candidates that have two different limits.
+func stepping(candidates []Candidate) []Candidate {
+	var all []Candidate
+	for _, c := range candidates {
+		if f := c.Function.Facts(); f.Saturates() && f.Left.Intercept != f.Right.Intercept {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// exponential reports whether an activation's tails decay at one exponential rate.
+func exponential(f core.Facts) bool {
+	return f.Saturates() && f.Left.Rate > 0 && !math.IsInf(f.Left.Rate, 1) && f.Left.Rate == f.Right.Rate
+}
+
+// stepped identifies the network from its steps far out; done is false, and the error nil, where that is not the way. What was found of
+// scales and units stays.
+func (e *bends) stepped(ctx context.Context) (done bool, err error) {
+	first := stepping(e.problem.Candidates)
+	if e.problem.Domain > 0 || len(first) == 0 {
+		return false, nil
+	}
+	if e.problem.Second == nil && !slices.ContainsFunc(first, func(c Candidate) bool { return !exponential(c.Function.Facts()) }) {
+		return false, nil // Run does it all
+	}
+	if err := e.measure(ctx); err != nil {
+		if fault.Is(err, fault.Unsupported) && ctx.Err() == nil { // f does not saturate
+			e.report.finish("%v", err)
+			e.scales = nil
+			if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), func(c Candidate) bool { return c.Function.Facts().Saturates() }); len(others) > 0 {
+				e.problem.Candidates = others
+			}
+			return false, nil
+		}
+		return true, err
+	}
+	if e.scales.Noise > stepsNoise*e.scales.Value {
+		return false, nil
+	}
+	rivals := slices.DeleteFunc(slices.Clone(first), func(c Candidate) bool { return algebraic(c.Function.Facts()) != e.scales.Algebraic })
+	if len(rivals) == 0 {
+		return false, nil
+	}
+	for _, c := range first {
+		if algebraic(c.Function.Facts()) != e.scales.Algebraic {
+			e.evidence = append(e.evidence, Evidence{1, c.Name, 1}) // its tails are of another kind
+		}
+	}
+	e.report.start("first layer")
+	for missed, quiet := true, 2; missed && quiet <= 8; quiet *= 2 {
+		e.units, err = sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
+			Units:   e.problem.M0,
+			Quiet:   quiet,
+			Known:   e.units,
+			Explain: func(p *sample.Profile) float64 { return least(rivals, p) },
+			Observe: func(lines, found int) {
+				e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)
+			},
+		})
+		if err == nil {
+			missed, err = e.missed(ctx)
+		}
+		if err != nil {
+			return !fault.Is(err, fault.Unsupported) || ctx.Err() != nil, keep(ctx, err)
+		}
+	}
+	if e.scales.Algebraic {
+		e.units = distinct(e.units, sample.AlgebraicRadius*e.scales.Saturation)
+	}
+	if len(e.units) == 0 {
+		e.report.finish("no unit of the first layer was found")
+		return false, nil
+	}
+	e.report.finish("%d units", len(e.units))
+	g, shapes := e.explainSteps(rivals)
+	e.remark = e.decided(rivals, g)
+	if e.problem.Second == nil && exponential(g.Function.Facts()) {
+		// Run has more ways to a second layer of the same activation, and goes on from here.
+		e.problem.Candidates = slices.DeleteFunc(slices.Clone(rivals), func(c Candidate) bool { return !alike(c, g) })
+		return false, nil
+	}
+	if err := e.behind(ctx, g, shapes); err != nil {
+		if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+			return true, err
+		}
+		e.report.finish("%v", err)
+		e.problem.Candidates, e.scales, e.units = []Candidate{g}, nil, nil
+		return false, nil
+	}
+	return true, nil
+}
+
+// nearlyParallel is the angle from which units are never taken for one.
+const nearlyParallel = 1e-3
+
+// distinct returns the units without those that are others measured again where tails of the rest had turned the direction by more than it
+// seemed: hyperplanes that meet within the radius at which lines run, at a small angle. The one with the smaller error stays.
+func distinct(units []sample.Unit, radius float64) []sample.Unit {
+	sorted := slices.Clone(units)
+	slices.SortStableFunc(sorted, func(a, b sample.Unit) int { return cmp.Compare(a.Error, b.Error) })
+	var kept []sample.Unit
+	for _, u := range sorted {
+		again := slices.ContainsFunc(kept, func(v sample.Unit) bool {
+			sign := math.Copysign(1, floats.Dot(u.Direction, v.Direction))
+			turn := slices.Clone(u.Direction)
+			floats.AddScaled(turn, -sign, v.Direction)
+			angle := floats.Norm(turn, 2)
+			return angle < nearlyParallel && math.Abs(u.Offset-sign*v.Offset) < angle*radius
+		})
+		if !again {
+			kept = append(kept, u)
+		}
+	}
+	return kept
+}
+
+// missed reports whether f changes across the origin in a direction that no unit found sees: then there are more.
+func (e *bends) missed(ctx context.Context) (bool, error) {
+	d := e.problem.Info.Inputs
+	if len(e.units) == 0 || len(e.units) >= d || e.problem.M0 > 0 {
+		return false, nil
+	}
+	directions := mat.NewDense(d, len(e.units), nil)
+	for i, u := range e.units {
+		directions.SetCol(i, u.Direction)
+	}
+	var points [][]float64
+	for range 2 {
+		v := mat.NewVecDense(d, sample.Direction(e.rng, d))
+		for range 2 { // twice is orthogonal to rounding
+			var share, seen mat.VecDense
+			if err := share.SolveVec(directions, v); err != nil && share.Len() == 0 {
+				return false, nil
+			}
+			seen.MulVec(directions, &share)
+			v.SubVec(v, &seen)
+		}
+		v.ScaleVec(e.scales.Saturation/mat.Norm(v, 2), v)
+		points = append(points, v.RawVector().Data, floats.ScaleTo(make([]float64, d), -1, v.RawVector().Data))
+	}
+	y, err := sample.Points(ctx, e.log, points)
+	if err != nil {
+		return false, err
+	}
+	const still = 1e-5 // of the spread of f
+	return math.Abs(y[0]-y[1]) > still*e.scales.Spread || math.Abs(y[2]-y[3]) > still*e.scales.Spread, nil
+}
+
+// alike reports whether two candidates describe the same functions.
+func alike(a, b Candidate) bool {
+	_, ok := network.Equivalent(a.Function, b.Function)
+	return ok || a.Name == b.Name
+}
+
+// decided says how clear the decision for the first layer's activation was.
+func (e *bends) decided(rivals []Candidate, g Candidate) string {
+	var best, next Evidence
+	next.Misfit = math.Inf(1)
+	for _, seen := range e.evidence {
+		k := slices.IndexFunc(rivals, func(c Candidate) bool { return c.Name == seen.Activation })
+		if k < 0 {
+			continue
+		}
+		rival := rivals[k]
+		switch {
+		case seen.Activation == g.Name:
+			best = seen
+		case !alike(rival, g) && seen.Misfit < next.Misfit:
+			next = seen
+		}
+	}
+	switch {
+	case math.IsInf(next.Misfit, 1):
+		return ""
+	case next.Misfit > tie*best.Misfit:
+		return fmt.Sprintf("%s leaves %.0e of the steps of layer 1, the next best, %s, %.0e", best.Activation, best.Misfit, next.Activation, next.Misfit)
+	}
+	return fmt.Sprintf("%s and %s explain layer 1 equally well: %.0e and %.0e of the steps are left", best.Activation, next.Activation, best.Misfit, next.Misfit)
+}
+
+// algebraic reports whether an activation approaches one of its limits like a power.
+func algebraic(f core.Facts) bool { return f.Left.Rate == 0 || f.Right.Rate == 0 }
+
+// keep drops errors after which there is another way.
+func keep(ctx context.Context, err error) error {
+	if fault.Is(err, fault.Unsupported) && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// least is the misfit of the candidate that explains the step best.
+func least(candidates []Candidate, p *sample.Profile) float64 {
+	best := math.Inf(1)
+	for _, c := range candidates {
+		if s, ok := steps.Fit(c.Function, p); ok {
+			best = math.Min(best, s.Misfit)
+		}
+	}
+	return best
+}
+
+// explainSteps chooses the candidate that explains the steps best: the one with the smallest median misfit, since a neighbour's step may
+// spoil any. What all leave is evidence.
+func (e *bends) explainSteps(candidates []Candidate) (Candidate, []steps.Shape) {
+	best, fewest := 0, math.Inf(1)
+	all := make([][]steps.Shape, len(candidates))
+	for k, c := range candidates {
+		var misfits []float64
+		for _, u := range e.units {
+			s, ok := steps.Fit(c.Function, u.Profile)
+			if !ok {
+				s.Misfit = math.Inf(1)
+			}
+			all[k] = append(all[k], s)
+			misfits = append(misfits, s.Misfit)
+		}
+		slices.Sort(misfits)
+		middle := math.Sqrt(misfits[len(misfits)/2])
+		e.evidence = append(e.evidence, Evidence{1, c.Name, math.Min(middle, 1)})
+		if middle < fewest {
+			best, fewest = k, middle
+		}
+	}
+	return candidates[best], all[best]
+}
+
+// field is where f is asked when the first layer is known: its points are random.
+type field interface {
+	query.Asker
+	Point() []float64
+}
+
+// pool hands out the points of a field and remembers the answers, so that every candidate for the second layer is compared with the same
+// ones.
+type pool struct {
+	field
+	points [][]float64
+	known  map[float64]float64 // answers by the first coordinate
+	next   int
+}
+
+func newPool(f field) *pool { return &pool{field: f, known: map[float64]float64{}} }
+
+// Point returns the next point.
+func (p *pool) Point() []float64 {
+	if p.next == len(p.points) {
+		p.points = append(p.points, p.field.Point())
+	}
+	p.next++
+	return p.points[p.next-1]
+}
+
+// Ask asks what is not known yet.
+func (p *pool) Ask(ctx context.Context, v *mat.Dense) ([]float64, error) {
+	rows, columns := v.Dims()
+	y := make([]float64, rows)
+	var fresh []int
+	for r := range rows {
+		if _, ok := p.known[v.At(r, 0)]; !ok {
+			fresh = append(fresh, r)
+		}
+	}
+	if len(fresh) > 0 {
+		asked := mat.NewDense(len(fresh), columns, nil)
+		for k, r := range fresh {
+			asked.SetRow(k, v.RawRowView(r))
+		}
+		answers, err := p.field.Ask(ctx, asked)
+		if err != nil {
+			return nil, err
+		}
+		for k, r := range fresh {
+			p.known[v.At(r, 0)] = answers[k]
+		}
+	}
+	for r := range rows {
+		y[r] = p.known[v.At(r, 0)]
+	}
+	return y, nil
+}
+
+// normal returns f with limits -1 and 1 where it has limits, in which students arrive most often, and what it takes to get back.
+func normal(f core.Function) (core.Function, network.Affine) {
+	if n, a, ok := network.Normal(f); ok {
+		return n, a
+	}
+	return f, network.Affine{Rate: 1, Scale: 1}
+}
+
+// behind finds the second layer when the first is known, among all candidates for it, and fits all parameters.
+func (e *bends) behind(ctx context.Context, g Candidate, shapes []steps.Shape) error {
+	e.report.start("second layer")
+	first, affine := normal(g.Function)
+	units := slices.Clone(e.units)
+	for i, s := range shapes {
+		norm := math.Abs(s.Norm)
+		shift := s.Shift / norm
+		if facts := g.Function.Facts(); exponential(facts) { // the tails' rate is known better, and says nothing of the shift
+			norm, shift = units[i].Decay/facts.Right.Rate, 0
+		}
+		units[i].Direction = floats.ScaleTo(make([]float64, len(units[i].Direction)), math.Copysign(1, s.Norm), units[i].Direction)
+		units[i].Offset = math.Copysign(1, s.Norm)*units[i].Offset + shift
+		units[i].Decay = norm * affine.Rate
+	}
+	middle, err := recover.NewMiddle(e.log, units, 1, rand.New(rand.NewPCG(e.rng.Uint64(), 0x6d6964646c65)))
+	if err != nil {
+		return err
+	}
+	e.local = len(e.log.Y)
+	candidates := e.problem.second()
+	if k := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Name == g.Name }); k > 0 { // the same as of the first is likeliest
+		candidates = slices.Insert(slices.Delete(slices.Clone(candidates), k, k+1), 0, candidates[k])
+	}
+	layer := known{first: first, middle: middle, shifted: !e.scales.Algebraic && !exponential(g.Function.Facts())}
+	back := func(n *network.Network, h Candidate) error {
+		n.RewriteFirst(affine.Inverse(), g.Name)
+		_, secondAffine := normal(h.Function)
+		n.RewriteSecond(secondAffine.Inverse(), h.Name)
+		e.report.finish("%s, %d and %s, %d units", g.Name, n.First.Neurons(), h.Name, n.Second.Neurons())
+		e.found, e.family, e.h = n, family{Candidate: g}, h
+		return e.spreadAndFit(ctx, middle)
+	}
+	if layer.shifted {
+		err := e.inSpan(ctx, layer, candidates, back)
+		if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+			return err
+		}
+		e.report.progress(0, 0, 0, "%v", err)
+	}
+	return e.studentsOf(ctx, layer, candidates, back)
+}
+
+// known is a first layer that is known but for its shifts, and those too where shifted says so.
+type known struct {
+	first   core.Function
+	middle  *recover.Middle
+	shifted bool
+}
+
+// rounds of students: a few of every candidate, then many.
+func rounds(candidates []Candidate) []int {
+	if len(candidates) == 1 {
+		return []int{12}
+	}
+	return []int{2, 12}
+}
+
+// studentsOf finds the second layer by students on the first.
+func (e *bends) studentsOf(ctx context.Context, layer known, candidates []Candidate, done func(*network.Network, Candidate) error) error {
+	var last error
+	answers := newPool(layer.middle)
+	for _, starts := range rounds(candidates) {
+		for _, h := range candidates {
+			second, _ := normal(h.Function)
+			answers.next = 0
+			found, stats, err := local.Second(ctx, answers, len(e.units), layer.first, second, local.Settings{
+				InputError: layer.middle.Error(), Point: answers.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread,
+				Seed: e.settings.Seed, Starts: starts, Rough: e.scales.Algebraic, Shifted: layer.shifted,
+				Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", h.Name, text) },
+			})
+			if err == nil {
+				e.margin = stats.Margin
+				err = done(inInputs(found, layer.middle), h)
+			}
+			if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+				return err
+			}
+			last = err
+		}
+	}
+	return last
+}
+
+// inSpan finds the second layer in the span of its weights, where it is all that there is.
+func (e *bends) inSpan(ctx context.Context, layer known, candidates []Candidate, done func(*network.Network, Candidate) error) error {
+	span, err := recover.NewSpan(ctx, layer.middle, layer.first, e.scales.Noise, rand.New(rand.NewPCG(e.rng.Uint64(), 0x7370616e)))
+	if err != nil {
+		return err
+	}
+	e.local = len(e.log.Y) // the rows of differences lie too close to each other for the fit of all parameters
+	m1 := span.Units()
+	e.report.progress(0, 0, 0, "the second layer's weights span %d dimensions", m1)
+	answers := newPool(span)
+	var last error
+	for range rounds(candidates) {
+		for _, h := range candidates {
+			second, _ := normal(h.Function)
+			answers.next = 0
+			found, stats, err := local.Second(ctx, answers, m1, recover.Straight{}, second, local.Settings{
+				InputError: math.Max(1e-9, 3*span.Error), Point: answers.Point, M1: m1, Noise: e.relativeNoise() * e.scales.Spread,
+				Seed: e.settings.Seed, Starts: 18, Shifted: true,
+				Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", h.Name, text) },
+			})
+			if err == nil {
+				e.margin = stats.Margin
+				n := inInputs(lift(found, span.Basis), layer.middle)
+				err = done(n, h)
+			}
+			if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+				return err
+			}
+			last = err
+		}
+	}
+	return last
+}
+
+// lift returns the network n of coordinates q as one of the inputs of the second layer.
+func lift(n *network.Network, basis *mat.Dense) *network.Network {
+	m0, _ := basis.Dims()
+	_, m1 := n.Sizes()
+	whole := network.New(m0, m0, m1, "", "")
+	for i := range m0 {
+		whole.First.Weight.Set(i, i, 1)
+	}
+	whole.Second.Weight.Mul(n.Second.Weight, basis.T())
+	whole.Second.Bias, whole.Output, whole.OutputBias = n.Second.Bias, n.Output, n.OutputBias
+	return whole
+}
+
+// spreadAndFit asks as many answers more as the fit of all parameters takes, and fits them.
+func (e *bends) spreadAndFit(ctx context.Context, middle *recover.Middle) error {
+	if missing := int(spreadRows*float64(e.found.Parameters())) + 10 - (len(e.log.Y) - e.local); missing > 0 {
+		points := mat.NewDense(missing, len(e.units), nil)
+		for r := range missing {
+			points.SetRow(r, middle.Point())
+		}
+		if _, err := middle.Ask(ctx, points); err != nil {
+			return err
+		}
+	}
+	e.scales.Spread = stat.PopStdDev(e.log.Y[e.local:], nil)
+	e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
+	return e.fitFrom(ctx, refine.Settings{Iterations: patience, Tolerance: 1e-4, Damping: 1e-9})
+}

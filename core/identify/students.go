@@ -1,0 +1,319 @@
+package identify
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/local"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/recover"
+	"github.com/nnid/nnid/core/refine"
+)
+
+// students recovers the second layer and the shifts by least squares alone: the second layer is that of a student on the first
+// layer's known directions and norms (local.Second). It takes first layers of any size.
+func (e *exact) students(ctx context.Context) error {
+	e.report.start("second layer")
+	var last error
+	seed := e.rng.Uint64()
+	for _, f := range e.families {
+		normal, affine, ok := network.Normal(f.Function)
+		if !ok {
+			continue
+		}
+		middle, err := recover.NewMiddle(e.log, e.units, normal.Facts().Right.Rate, rand.New(rand.NewPCG(seed, 0x6d6964646c65)))
+		if err != nil {
+			return err
+		}
+		from := len(e.log.Y)
+		starts := 0
+		if e.noisy() { // a unit of the first layer that noise has hidden spoils them all: few students, and a further look
+			starts = noisyStudents
+		}
+		found, stats, err := local.Second(ctx, middle, len(e.units), normal, normal, local.Settings{
+			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
+			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
+		})
+		if err != nil {
+			if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+				return err
+			}
+			last = err
+			continue
+		}
+		if e.noisy() {
+			return e.average(ctx, found, f, normal, affine, middle, from)
+		}
+		e.margin = stats.Margin
+		e.report.finish("%d units", len(found.Output))
+		e.report.start("fit")
+		n := inInputs(found, middle)
+		n.RewriteFirst(affine.Inverse(), f.Name)
+		n.RewriteSecond(affine.Inverse(), f.Name)
+		// All parameters are fitted next, the directions too: that takes more rows than what lies behind them.
+		if missing := int(spreadRows*float64(n.Parameters())) + 10 - (len(e.log.Y) - from); missing > 0 {
+			points := mat.NewDense(missing, len(e.units), nil)
+			for r := range missing {
+				points.SetRow(r, middle.Point())
+			}
+			if _, err := middle.Ask(ctx, points); err != nil {
+				return err
+			}
+		}
+		e.local, e.spreadFrom, e.spreaded = from, from, len(e.log.Y)-from
+		e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
+		if err := e.suspect(ctx, n, f, from); err != nil {
+			return err
+		}
+		n, loss, err := e.fitAwake(ctx, n, f, middle)
+		if err != nil {
+			return err
+		}
+		if loss < e.loss {
+			e.found, e.family, e.loss = n, f, loss
+		}
+		e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
+		return nil
+	}
+	return last
+}
+
+// noisyStudents is how many students are tried on noisy answers before another look for units of the first layer.
+const noisyStudents = 8
+
+// inInputs returns the network n of the coordinates v as one of the inputs x.
+func inInputs(n *network.Network, m *recover.Middle) *network.Network {
+	m0, m1 := n.Sizes()
+	_, d := m.Weight.Dims()
+	whole := network.New(d, m0, m1, n.First.Activation, n.Second.Activation)
+	whole.First.Weight.Mul(n.First.Weight, m.Weight)
+	shift := mat.NewVecDense(m0, whole.First.Bias)
+	shift.MulVec(n.First.Weight, mat.NewVecDense(len(m.Shift), m.Shift))
+	shift.AddVec(shift, mat.NewVecDense(m0, n.First.Bias))
+	whole.Second, whole.Output, whole.OutputBias = n.Second, n.Output, n.OutputBias
+	return whole
+}
+
+// fitAwake fits all parameters to the answers in the middle, and, as long as that leaves more than noise, to more of them from where units
+// of the second layer are alive that sleep at nearly all points so far.
+func (e *exact) fitAwake(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, error) {
+	g := f.Function
+	fit := func(settings refine.Settings) (float64, error) {
+		settings.Damping = 1e-9
+		settings.Observe = func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) }
+		found, stats, err := fitWhole(ctx, n, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), settings)
+		n = found
+		return stats.Loss, err
+	}
+	loss := math.Inf(1)
+	_, m1 := n.Sizes()
+	for round := 0; round < wakings && loss > goodLoss; round++ {
+		woken := 0
+		// One by one: what is unknown of the others would drown in what is unknown of the one that is woken, but stays where they sleep.
+		for l := 0; l < m1 && loss > goodLoss; l++ {
+			asked, err := e.wake(ctx, n, g, l, middle)
+			if err != nil {
+				return nil, 0, err
+			}
+			if asked == 0 {
+				continue
+			}
+			woken += asked
+			n = e.tail(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
+			if loss, err = fit(refine.Settings{Iterations: 60, Tolerance: 0.01}); err != nil {
+				return nil, 0, err
+			}
+			if loss > goodLoss {
+				if err := e.suspect(ctx, n, f, e.spreadFrom); err != nil {
+					return nil, 0, err
+				}
+			}
+			e.report.progress(0, 0, loss, "unit %d woken with %d queries: residuals %.1f times what noise explains", l, asked, math.Sqrt(loss))
+		}
+		if woken == 0 {
+			break
+		}
+	}
+	if loss > goodLoss {
+		var err error
+		if loss, err = fit(refine.Settings{Iterations: patience, Tolerance: 1e-5}); err != nil {
+			return nil, 0, err
+		}
+	}
+	return n, loss, nil
+}
+
+// wake asks where unit l of the second layer that n has is alive, as far as n tells, if it sleeps at nearly all rows so far: its
+// parameters are otherwise known from the tails of its activation alone. It returns how many rows it asked.
+func (e *exact) wake(ctx context.Context, n *network.Network, g core.Function, l int, middle *recover.Middle) (int, error) {
+	m0, _ := n.Sizes()
+	width := 3 / g.Facts().Right.Rate
+	rows := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	p := secondLayer(n, g, rows.X)
+	alive := 0
+	for r := range rows.Y {
+		if math.Abs(p.At(r, l)) < width {
+			alive++
+		}
+	}
+	var points [][]float64
+	for missing := 2*(m0+2) - alive; missing > 0; missing-- {
+		if v := e.alive(n, g, l, width, middle); v != nil {
+			points = append(points, v)
+		}
+	}
+	if len(points) == 0 {
+		return 0, nil
+	}
+	v := mat.NewDense(len(points), m0, nil)
+	for r, point := range points {
+		v.SetRow(r, point)
+	}
+	_, err := middle.Ask(ctx, v)
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	return len(points), err
+}
+
+// secondLayer returns the pre-activations of the second layer at the rows of x.
+func secondLayer(n *network.Network, g core.Function, x mat.Matrix) *mat.Dense {
+	var z, p mat.Dense
+	z.Mul(x, n.First.Weight.T())
+	rows, _ := z.Dims()
+	for r := range rows {
+		floats.Add(z.RawRowView(r), n.First.Bias)
+	}
+	g.Apply(0, z.RawMatrix().Data, z.RawMatrix().Data)
+	p.Mul(&z, n.Second.Weight.T())
+	for r := range rows {
+		floats.Add(p.RawRowView(r), n.Second.Bias)
+	}
+	return &p
+}
+
+// alive returns a random point at which the pre-activation of unit l of the second layer is within width of zero, or as near
+// to that as was found: on the way between a random point and one where the unit is as active, or as inactive, as may be.
+func (e *exact) alive(n *network.Network, g core.Function, l int, width float64, middle *recover.Middle) []float64 {
+	at := func(v []float64) float64 {
+		x := middle.Input(v)
+		return secondLayer(n, g, mat.NewDense(1, len(x), x)).At(0, l)
+	}
+	want := width * (2*e.rng.Float64() - 1)
+	var best []float64
+	least := math.Inf(1)
+	for range wakeTries {
+		near := middle.Point()
+		from := at(near) - want
+		end := make([]float64, len(near))
+		for i := range end {
+			end[i] = 6 * e.rng.Float64() * math.Copysign(1, -from*n.Second.Weight.At(l, i))
+		}
+		far := middle.Near(end)
+		if past := at(far) - want; past*from > 0 {
+			if math.Abs(past) < least {
+				best, least = far, math.Abs(past)
+			}
+			continue
+		}
+		low, high := 0.0, 1.0
+		v := make([]float64, len(near))
+		for range 30 {
+			t := (low + high) / 2
+			for i := range v {
+				v[i] = (1-t)*near[i] + t*far[i]
+			}
+			if (at(v)-want)*from > 0 {
+				low = t
+			} else {
+				high = t
+			}
+		}
+		return v
+	}
+	return best
+}
+
+// wakeTries is how many ways are tried to a point where a unit is alive.
+const wakeTries = 20
+
+// tail settles what the tail of a unit's activation leaves open: far from its transition, c h(b . z + tau) tells c exp(-k |tau|) and b, but
+// neither c nor tau. If unit l of the second layer sleeps at nearly all rows, tau is scanned, from where it sleeps at all rows
+// to where it is alive at most, with the output weights by linear least squares.
+func (e *exact) tail(n *network.Network, f core.Function, l int, data refine.Data) *network.Network {
+	p := secondLayer(n, f, data.X)
+	rows, _ := p.Dims()
+	rate := f.Facts().Right.Rate
+	asleep, side := 0, 0.0
+	for r := range rows {
+		side += math.Copysign(1, p.At(r, l))
+		if math.Abs(p.At(r, l)) > 3/rate {
+			asleep++
+		}
+	}
+	if asleep < rows*9/10 {
+		return n
+	}
+	side = math.Copysign(1, side)
+	nearest := math.Inf(1) // the row at which the unit comes nearest to its transition, or gets furthest beyond
+	for r := range rows {
+		nearest = math.Min(nearest, side*p.At(r, l))
+	}
+	best, least := n, math.Inf(1)
+	for step := -tailSteps; step <= tailSteps; step++ {
+		trial := n.Clone()
+		trial.Second.Bias[l] += side * (float64(step)/2/rate - nearest)
+		if loss := outputs(trial, f, data); loss < least {
+			best, least = trial, loss
+		}
+	}
+	return best
+}
+
+// tailSteps of 1 / (2 k), k the rate of the tails, is how far on both sides of the transition the scan of a unit's shift goes.
+const tailSteps = 40
+
+// outputs sets the output weights of n by linear least squares, each row over its sigma; it returns the loss.
+func outputs(n *network.Network, f core.Function, data refine.Data) float64 {
+	_, m1 := n.Sizes()
+	p := secondLayer(n, f, data.X)
+	rows, _ := p.Dims()
+	f.Apply(0, p.RawMatrix().Data, p.RawMatrix().Data)
+	design := mat.NewDense(rows, m1+1, nil)
+	right := mat.NewVecDense(rows, nil)
+	// Columns less their means: those of sleeping units are constant to many digits.
+	means := make([]float64, m1)
+	for l := range means {
+		means[l] = floats.Sum(mat.Col(nil, l, p)) / float64(rows)
+	}
+	for r := range rows {
+		for l := range m1 {
+			design.Set(r, l, p.At(r, l)-means[l])
+		}
+		design.Set(r, m1, 1)
+		right.SetVec(r, data.Y[r])
+	}
+	scale := make([]float64, m1+1)
+	for l := range scale {
+		column := mat.Col(nil, l, design)
+		scale[l] = math.Max(floats.Norm(column, 2), 1e-300)
+		floats.Scale(1/scale[l], column)
+		design.SetCol(l, column)
+	}
+	var c mat.VecDense
+	if err := c.SolveVec(design, right); err != nil {
+		if _, ill := err.(mat.Condition); !ill {
+			return math.Inf(1)
+		}
+	}
+	n.OutputBias = c.AtVec(m1) / scale[m1]
+	for l := range m1 {
+		n.Output[l] = c.AtVec(l) / scale[l]
+		n.OutputBias -= n.Output[l] * means[l]
+	}
+	return refine.Loss(n, f, f, data)
+}
