@@ -37,6 +37,7 @@ type benchFlags struct {
 	out         string
 	only        []string
 	seeds       int
+	firstSeed   uint64
 	timeout     time.Duration
 	rerun       string
 	table       string
@@ -73,7 +74,8 @@ Exit status: 0 done; 3 a cell succeeded less often than the suite requires; 2 th
 	flags.IntVar(&f.workers, "workers", 0, "runs at the same time; 0: one a core")
 	flags.StringVar(&f.out, "out", "", "folder of the results (default: nnid-bench-NAME here)")
 	flags.StringArrayVar(&f.only, "only", nil, "run only cells with this text in their name; may be repeated")
-	flags.IntVar(&f.seeds, "seeds", 0, "seeds of every cell, 0 to N-1; 0: as many as the suite says")
+	flags.IntVar(&f.seeds, "seeds", 0, "how many seeds of every cell, 0 to N-1; 0: as many as the suite says")
+	flags.Uint64Var(&f.firstSeed, "first-seed", 0, "the seeds begin here instead of at 0: the same suite on other networks; better with another --out")
 	flags.DurationVar(&f.timeout, "timeout", 0, "most time for one run, such as 90s; 0: as the suite says")
 	flags.StringVar(&f.rerun, "rerun", string(bench.RerunNone), "kept runs to repeat: none, failed, other (those of another build of nnid) or all")
 	flags.StringVar(&f.table, "table", "", "also write the summary to this Markdown file, with the figure beside it")
@@ -103,6 +105,10 @@ func (f *benchFlags) run(ctx context.Context, file string) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.firstSeed > 1<<62 {
+		return fault.New(fault.Usage, "--first-seed %d is too large", f.firstSeed)
+	}
+	suite.First = f.firstSeed
 	whole := *suite // the summary shows what is kept of other cells too
 	if err := suite.Only(f.only); err != nil {
 		return err
@@ -218,7 +224,7 @@ func (f *benchFlags) observe(cell bench.Cell, r *bench.Record, done, total int) 
 	if f.quiet {
 		return
 	}
-	if len(r.Metrics) > 0 {
+	if _, ok := r.Metrics["dimension"]; ok {
 		goal := ""
 		if cell.Goal.Metric != "" {
 			goal = fmt.Sprintf("%s = %.3g, ", cell.Goal.Metric, r.Metric(cell.Goal.Metric))
@@ -252,6 +258,9 @@ func (f *benchFlags) write(summary *bench.Summary, file string) error {
 	}
 	drawn := slices.ContainsFunc(summary.Cells, func(c bench.CellSummary) bool { return len(c.Records) > 0 })
 	command := "nnid bench " + filepath.ToSlash(file)
+	if first := summary.Suite.First; first > 0 {
+		command += fmt.Sprintf(" --first-seed %d", first)
+	}
 	// The figures of a summary are beside it: the suite's charts, or else the one of all runs.
 	markdown := func(path, base string) error {
 		var figures []string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -163,23 +164,42 @@ func openActivation(ctx context.Context, h activationOpener, text string, given 
 // had, every option might be.
 func publicOptions(ctx context.Context, h *host.Host, kind core.Kind, name string, given core.Options) map[string]string {
 	public := map[string]string{}
-	if listings, err := h.List(ctx); err == nil {
-		plugin, plain, qualified := strings.Cut(name, "/")
-		if !qualified {
-			plain = name
-		}
-		for _, listing := range listings {
-			component, ok := listing.Find(kind, plain)
-			if !ok || listing.Shadowed || (qualified && listing.Plugin != plugin) {
-				continue
-			}
-			for _, option := range component.Options {
-				if value, ok := given[option.Name]; ok && !option.Secret {
-					public[option.Name] = value
-				}
-			}
-			break
+	for _, option := range declared(ctx, h, kind, name) {
+		if value, ok := given[option.Name]; ok && !option.Secret {
+			public[option.Name] = value
 		}
 	}
 	return public
+}
+
+// declared are the options that a component has; none where its description cannot be had.
+func declared(ctx context.Context, h *host.Host, kind core.Kind, name string) []core.Option {
+	listings, err := h.List(ctx)
+	if err != nil {
+		return nil
+	}
+	plugin, plain, qualified := strings.Cut(name, "/")
+	if !qualified {
+		plain = name
+	}
+	for _, listing := range listings {
+		component, ok := listing.Find(kind, plain)
+		if ok && !listing.Shadowed && (!qualified || listing.Plugin == plugin) {
+			return component.Options
+		}
+	}
+	return nil
+}
+
+// withInputs are the options with --inputs among them, for an oracle that has such an option: one that knows how many inputs there are can
+// do without the backend's word on it.
+func (f *identifyFlags) withInputs(ctx context.Context, h *host.Host, oracle string, options core.Options) core.Options {
+	const name = "inputs"
+	if _, given := options[name]; given || f.inputs == 0 ||
+		!slices.ContainsFunc(declared(ctx, h, core.KindOracle, oracle), func(o core.Option) bool { return o.Name == name }) {
+		return options
+	}
+	all := core.Options{name: strconv.Itoa(f.inputs)}
+	maps.Copy(all, options)
+	return all
 }

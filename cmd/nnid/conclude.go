@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/files"
 	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/query"
@@ -90,6 +93,12 @@ func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *r
 	} else if err := os.Remove(directory.file(fileNetwork)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		errs = append(errs, err) // one of an earlier run would contradict result.json
 	}
+	if result.Outputs != nil {
+		errs = append(errs, writeOutputs(directory, result))
+		files = append([]string{fileOutputs}, files...)
+	} else if err := os.Remove(directory.file(fileOutputs)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
 	errs = append(errs, directory.writeJSON(fileResult, result))
 	report, err := renderReport(record, result)
 	if err == nil {
@@ -101,6 +110,24 @@ func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *r
 		f.summarise(ctx, h, directory, files, result)
 	}
 	return errors.Join(errs...)
+}
+
+// writeOutputs writes the outputs that were identified, and NaN for the weights of others: their columns keep their places.
+func writeOutputs(directory *runDirectory, result *identify.Result) error {
+	var weights [][]float64
+	var biases []float64
+	for _, output := range result.Outputs {
+		w, bias := output.Weights, output.Bias
+		if !output.Identified {
+			w, bias = slices.Repeat([]float64{math.NaN()}, result.M1), math.NaN()
+		}
+		weights, biases = append(weights, w), append(biases, bias)
+	}
+	var data bytes.Buffer
+	if err := files.WriteOutputs(&data, result.Network, weights, biases); err != nil {
+		return err
+	}
+	return directory.write(fileOutputs, data.Bytes())
 }
 
 func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *runDirectory, files []string, result *identify.Result) {
@@ -125,9 +152,37 @@ func (f *identifyFlags) summarise(ctx context.Context, h *host.Host, directory *
 	if f.plan.rowCost > 0 {
 		fmt.Fprintf(w, ", at a cost of %.6g", float64(result.Queries)*f.plan.rowCost)
 	}
+	if result.Unanswered > 0 {
+		fmt.Fprintf(w, "; %d more were sent and no answer came back, as runs were killed or calls failed: the backend may have counted them", result.Unanswered)
+	}
 	fmt.Fprintln(w)
 	if v := result.Validation; v.Queries > 0 {
 		fmt.Fprintf(w, "error\trelative %.1e, largest %.1e, on %s held out\n", v.RelativeError, v.MaxError, plural(int64(v.Queries), "point"))
+	}
+	if c := result.Certificate; c != nil && c.Radius != nil && c.Radius.Given {
+		fmt.Fprintf(w, "radius\t%.1e of each unit, by Newton and Kantorovich's theorem (docs/exact.md)\n", c.Radius.Within)
+	}
+	if levels := result.NoiseByScale; len(levels) > 0 {
+		fmt.Fprint(w, "noise")
+		separator := "\t"
+		for _, l := range levels {
+			noise := "none seen"
+			if l.Noise > 0 {
+				noise = fmt.Sprintf("at most %.1e", l.Noise)
+			}
+			fmt.Fprintf(w, "%s%s to |x| = %.3g", separator, noise, l.Radius)
+			separator = ", "
+		}
+		fmt.Fprintln(w)
+	}
+	if n := len(result.Outputs); n > 0 {
+		identified, worst := 0, 0.0
+		for _, output := range result.Outputs {
+			if output.Identified {
+				identified, worst = identified+1, max(worst, output.RelativeError)
+			}
+		}
+		fmt.Fprintf(w, "outputs\t%d of %d identified from the same queries, relative error at most %.1e\n", identified, n, worst)
 	}
 	if f.oracle == "" && result.Network != nil {
 		if text, err := distanceToShipped(ctx, h, result); err == nil {

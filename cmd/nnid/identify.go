@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/heads"
 	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/probe"
 	"github.com/nnid/nnid/core/query"
@@ -29,10 +32,11 @@ const auto = "auto"
 // identifyFlags are the flags of the command, as given.
 type identifyFlags struct {
 	common
-	oracle, activation, solver, recipe              string
+	oracle, activation, solver, recipe, second      string
 	oracleOptions, activationOptions, solverOptions []string
 
 	m0, m1, inputs, output int
+	outputs                string // "", "all" or a number
 	domain                 float64
 	plan                   planFlags
 	seed                   uint64
@@ -75,12 +79,14 @@ command line or a file is wrong; 1 anything else.`,
 	flags.StringArrayVar(&f.activationOptions, "activation-option", nil, "option of the activation, K=V; may be repeated")
 	flags.StringVar(&f.solver, "solver", "auto", "solver for the rank-one matrices in a subspace (recipe paper: spectral unless given)")
 	flags.StringArrayVar(&f.solverOptions, "solver-option", nil, "option of the solver, K=V; may be repeated")
+	flags.StringVar(&f.second, "second-layer", "", "what recovers the second layer first: students (least squares, the default) or differences (whose rank-one matrices the solver extracts, the default where --solver is given)")
 	flags.StringVar(&f.recipe, "recipe", identify.RecipeExact, "how to go about it: exact (docs/exact.md) or paper, the published method (docs/paper.md)")
 	f.paper.register(flags)
 	flags.IntVar(&f.m0, "m0", 0, "neurons of the first hidden layer; 0: find out")
 	flags.IntVar(&f.m1, "m1", 0, "neurons of the second hidden layer; 0: find out")
 	flags.IntVar(&f.inputs, "inputs", 0, "inputs of the model; needed only where the oracle does not say")
 	flags.IntVar(&f.output, "output-index", 0, "which output of the model to identify, counted from 0")
+	flags.StringVar(&f.outputs, "outputs", "", "find all outputs of the model from the queries for the one of --output-index: all, or their number where the oracle does not say it")
 	flags.Float64Var(&f.domain, "domain", 0, "ask only points with all |x_k| <= R; 0: no bound")
 	f.plan.register(flags)
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of all random choices")
@@ -91,6 +97,7 @@ command line or a file is wrong; 1 anything else.`,
 	complete(command, "oracle", completeComponents(&f.common, core.KindOracle))
 	complete(command, "activation", completeComponents(&f.common, core.KindActivation, auto+"\tevery activation there is"))
 	complete(command, "solver", completeComponents(&f.common, core.KindSolver))
+	complete(command, "second-layer", cobra.FixedCompletions(identify.SecondLayers, cobra.ShellCompDirectiveNoFileComp))
 	complete(command, "recipe", cobra.FixedCompletions(identify.Recipes, cobra.ShellCompDirectiveNoFileComp))
 	f.paper.complete(command)
 	return command
@@ -101,12 +108,18 @@ func (f *identifyFlags) check() error {
 	switch {
 	case !slices.Contains(identify.Recipes, f.recipe):
 		return fault.New(fault.Usage, "--recipe %s is not known; there are: %s", f.recipe, strings.Join(identify.Recipes, ", "))
+	case f.second != "" && !slices.Contains(identify.SecondLayers, f.second):
+		return fault.New(fault.Usage, "--second-layer %s is not known; there are: %s", f.second, strings.Join(identify.SecondLayers, ", "))
 	case f.m0 < 0 || f.m1 < 0:
 		return fault.New(fault.Usage, "--m0 %d --m1 %d: a layer cannot have fewer than no neurons; 0 means find out", f.m0, f.m1)
 	case f.inputs < 0:
 		return fault.New(fault.Usage, "--inputs %d: the number of inputs must be positive", f.inputs)
 	case f.output < 0:
 		return fault.New(fault.Usage, "--output-index %d: outputs are counted from 0", f.output)
+	case f.outputs != "" && f.outputs != allOutputs && f.wantedOutputs(0) < 1:
+		return fault.New(fault.Usage, "--outputs %s must be %s, or the number of outputs that the model has", f.outputs, allOutputs)
+	case f.outputs != "" && f.recipe != identify.RecipeExact:
+		return fault.New(fault.Usage, "--outputs needs the recipe %s; with %s, identify each of them with --output-index", identify.RecipeExact, f.recipe)
 	case math.IsNaN(f.domain) || math.IsInf(f.domain, 0) || f.domain < 0:
 		return fault.New(fault.Usage, "--domain %v must be a positive number, or 0 for no bound", f.domain)
 	case f.activation == auto && len(f.activationOptions) > 0:
@@ -119,6 +132,24 @@ func (f *identifyFlags) check() error {
 	return f.plan.check()
 }
 
+// allOutputs is the value of --outputs for as many as the oracle says there are.
+const allOutputs = "all"
+
+// wantedOutputs is how many outputs the answers have, all of which are kept and found; 0 where that is not wanted or not known.
+func (f *identifyFlags) wantedOutputs(declared int) int {
+	switch f.outputs {
+	case "":
+		return 0
+	case allOutputs:
+		return declared
+	}
+	n, err := strconv.Atoi(f.outputs)
+	if err != nil || n < 1 {
+		return 0
+	}
+	return n
+}
+
 func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err error) {
 	if err := f.check(); err != nil {
 		return err
@@ -126,6 +157,9 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	paperSettings, err := f.paper.settings(f.recipe)
 	if err != nil {
 		return err
+	}
+	if f.second == "" && flags.Changed("solver") {
+		f.second = identify.SecondLayerDifferences
 	}
 	if f.recipe == identify.RecipePaper && !flags.Changed("solver") {
 		f.solver = paper.DefaultSolver
@@ -141,6 +175,9 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	solverOptions, err := parseOptions("solver-option", f.solverOptions)
 	if err != nil {
 		return err
+	}
+	if f.recipe == identify.RecipePaper {
+		solverOptions = paper.SolverOptions(f.solver, solverOptions)
 	}
 	oracleName := f.oracle
 	if oracleName == "" {
@@ -164,7 +201,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	rest := make(chan error, 1)
 	go func() { rest <- f.openRest(restContext, h, logger, &o, activationOptions, solverOptions) }()
 	err = func() error {
-		if o.oracle, err = h.Oracle(ctx, oracleName, oracleOptions); err != nil {
+		if o.oracle, err = h.Oracle(ctx, oracleName, f.withInputs(ctx, h, oracleName, oracleOptions)); err != nil {
 			return err
 		}
 		o.info, err = o.oracle.Info(ctx)
@@ -185,7 +222,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	}
 
 	identity := query.Identity{
-		Oracle: oracleName, Model: o.info.Model, Output: f.output, Seed: f.seed, Inputs: o.info.Inputs,
+		Oracle: oracleName, Model: o.info.Model, Output: f.output, Outputs: f.wantedOutputs(o.info.Outputs), Seed: f.seed, Inputs: o.info.Inputs,
 		Options: publicOptions(ctx, h, core.KindOracle, oracleName, oracleOptions),
 	}
 	if identity.Inputs == 0 {
@@ -198,13 +235,16 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	if identity.Inputs == 0 {
 		return fault.New(fault.Usage, "oracle %q does not say how many inputs the model has; give --inputs N", oracleName)
 	}
+	if f.outputs != "" && identity.Outputs == 0 {
+		return fault.New(fault.Usage, "oracle %q does not say how many outputs the model has; give --outputs N", oracleName)
+	}
 	if f.runDir == "" {
 		if f.runDir, err = defaultRunDirectory(identity); err != nil {
 			return err
 		}
 	}
 	if f.plan.dryRun {
-		return f.dryRun(o.info, identity)
+		return f.dryRun(o.info, identity, paperSettings)
 	}
 	directory, err := openRunDirectory(f.runDir)
 	if err != nil {
@@ -220,7 +260,7 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	shown := f.progress()
 	defer shown.close()
 	settings := f.plan.settings()
-	settings.Inputs, settings.Output, settings.Domain, settings.Journal, settings.Observe = f.inputs, f.output, f.domain, journal, shown.queries
+	settings.Inputs, settings.Output, settings.Outputs, settings.Domain, settings.Journal, settings.Observe = f.inputs, f.output, identity.Outputs, f.domain, journal, shown.queries
 	session, err := query.Open(ctx, o.oracle, settings)
 	if err != nil {
 		return f.cut(ctx, err, "")
@@ -240,19 +280,37 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	f.emit(directory, eventLine{Kind: "start", RunDir: directory.path})
 
 	paperSettings.Save = directory.saveStage
-	result, err := runWithGrace(ctx, logger, identify.Problem{
+	limited, stop := f.plan.limit(ctx)
+	defer stop()
+	result, err := runWithGrace(limited, logger, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: o.candidates, Second: o.second, M0: f.m0, M1: f.m1, Domain: f.domain,
 		Solver: o.solver, SolverName: o.solverName,
 	}, identify.Settings{
-		Recipe: f.recipe, Seed: f.seed, Paper: paperSettings,
+		Recipe: f.recipe, Seed: f.seed, SecondLayer: f.second, Paper: paperSettings,
+		Doubt: func(ctx context.Context) (string, error) {
+			findings, err := probe.Answers(ctx, session, probe.Settings{Inputs: identity.Inputs, Domain: f.domain, Seed: f.seed, Sure: true})
+			return strings.Join(findings, "; "), err
+		},
 		Observe: func(e identify.Event) {
 			f.emit(directory, eventLine{Kind: "progress", Event: &e})
 			shown.event(e)
 		},
 	})
 	shown.close()
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fault.New(fault.Budget, "the time of %s is spent; raise --max-time to go on, no answer is asked for again", f.plan.maxTime)
+		if result == nil {
+			result = f.nothing(&o)
+		}
+		result.Identified, result.Reason = false, err.Error()
+		short, stop := context.WithTimeout(ctx, timeForDoubts)
+		if doubtErr := f.doubt(short, session, &o, identity, result); doubtErr != nil {
+			logger.Debug("the answers could not be looked into", "error", doubtErr)
+		}
+		stop()
+	}
 	if result == nil && fault.Is(err, fault.Budget) {
-		result = &identify.Result{Recipe: f.recipe, Solver: o.solverName, Seed: f.seed, M0: f.m0, M1: f.m1, Activation: f.activation}
+		result = f.nothing(&o)
 	}
 	if result != nil {
 		if err != nil && result.Reason == "" {
@@ -261,11 +319,15 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 		if err != nil {
 			result.Identified = false
 		}
-		if err == nil {
+		if err == nil && !result.Doubted {
 			err = f.doubt(ctx, session, &o, identity, result)
+		}
+		if err == nil && result.Identified && identity.Outputs > 0 {
+			err = f.solveOutputs(session, &o, result)
 		}
 		// What was paid for, even where the pipeline went another way this time and left some of it unused.
 		result.Queries = max(result.Queries, session.Answered())
+		result.Unanswered = journal.Unanswered()
 		result.Seconds = time.Since(started).Seconds()
 		failed := err != nil && !fault.Is(err, fault.Budget) // then the error says all there is to say
 		if writeErr := f.conclude(ctx, h, directory, record, result, !failed); writeErr != nil {
@@ -297,50 +359,60 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 	return nil
 }
 
-// doubt takes back a claim about all x where f is another function far out, as it is behind a backend that clips its inputs;
-// and it adds to the reason of a run that failed what is wrong with the oracle's answers, where that can be found.
-func (f *identifyFlags) doubt(ctx context.Context, session *query.Session, o *opened, identity query.Identity, result *identify.Result) error {
-	bill := identify.StageBill{Stage: "doubts", Queries: -session.Queries()}
-	started := time.Now()
-	var err error
-	if result.Identified && f.domain == 0 {
-		err = f.doubtClaim(ctx, session, o, result)
-	}
-	// The published method fails for reasons of its own, and may have been asked to stop half-way.
-	if err == nil && !result.Identified && f.recipe == identify.RecipeExact {
-		findings, err := probe.Answers(ctx, session, probe.Settings{Inputs: identity.Inputs, Domain: f.domain, Seed: f.seed})
-		if err != nil && ctx.Err() == nil {
-			findings = append(findings, "and when it was asked some points more to find out why: "+err.Error())
+// functions returns the activations of a network that was found.
+func (o *opened) functions(n *network.Network) (g, h core.Function, ok bool) {
+	for _, c := range slices.Concat(o.candidates, o.second) {
+		if g == nil && c.Name == n.First.Activation {
+			g = c.Function
 		}
-		result.Reason = strings.Join(append([]string{result.Reason}, findings...), "; ")
+		if h == nil && c.Name == n.Second.Activation {
+			h = c.Function
+		}
 	}
-	bill.Queries += session.Queries()
-	bill.Time = time.Since(started)
-	if bill.Queries > 0 {
-		result.Stages = append(result.Stages, bill)
-	}
-	return err
+	return g, h, g != nil && h != nil
 }
 
-func (f *identifyFlags) doubtClaim(ctx context.Context, session *query.Session, o *opened, result *identify.Result) error {
-	if result.Network == nil || result.Certificate == nil {
-		return nil
+// solveOutputs finds the other outputs from the answers there are. All were asked for: one that resists takes the claim back.
+func (f *identifyFlags) solveOutputs(session *query.Session, o *opened, result *identify.Result) error {
+	g, h, ok := o.functions(result.Network)
+	if !ok || result.Asked == nil {
+		return fault.New(fault.Internal, "the other outputs cannot be found: the run has kept no points")
 	}
-	all := slices.Concat(o.candidates, o.second)
-	g := slices.IndexFunc(all, func(c identify.Candidate) bool { return c.Name == result.Network.First.Activation })
-	h := slices.IndexFunc(all, func(c identify.Candidate) bool { return c.Name == result.Network.Second.Activation })
-	if g < 0 || h < 0 {
-		return nil
+	found := heads.Found{
+		Network: result.Network, G: g, H: h, Output: f.output, Asked: result.Asked.X, Fresh: result.Fresh, Noise: result.Noise,
 	}
-	text, err := probe.Beyond(ctx, session, probe.Found{
-		Network: result.Network, G: all[g].Function, H: all[h].Function,
-		MaxError: result.Validation.MaxError, ErrorBar: result.Certificate.ErrorBar, DType: o.info.DType,
-	}, f.seed)
-	if text != "" {
-		result.Identified, result.Reason = false, text
+	if c := result.Certificate; c != nil {
+		found.Bar = slices.Max(c.First)
 	}
-	return err
+	var err error
+	if result.Outputs, err = heads.Solve(found, session.Answers); err != nil {
+		return err
+	}
+	var others []string
+	for _, output := range result.Outputs {
+		if output.Identified {
+			continue
+		}
+		if result.Identified {
+			result.Identified = false
+			result.Reason += fmt.Sprintf("; but output %d is not identified: %s", output.Index, output.Reason)
+			continue
+		}
+		others = append(others, strconv.Itoa(output.Index))
+	}
+	if len(others) > 0 {
+		result.Reason += fmt.Sprintf("; nor are %s (%s)", strings.Join(others, ", "), fileResult)
+	}
+	return nil
 }
+
+// nothing is the result of a run that was cut off before it had found anything.
+func (f *identifyFlags) nothing(o *opened) *identify.Result {
+	return &identify.Result{Recipe: f.recipe, Solver: o.solverName, Seed: f.seed, M0: f.m0, M1: f.m1, Activation: f.activation}
+}
+
+// timeForDoubts is how long a run whose time is spent may look for what is wrong with the answers.
+const timeForDoubts = 10 * time.Second
 
 // grace is how long a run may take to notice that it was interrupted. Whoever pressed Ctrl-C wants the prompt back, and
 // nothing is lost: what was answered is in the journal.

@@ -11,12 +11,14 @@ import (
 	"syscall"
 
 	"github.com/nnid/nnid/core/fastblas"
+	"github.com/nnid/nnid/core/fastlapack"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/sdk"
 )
 
 func main() {
 	fastblas.Install()
+	fastlapack.Install()
 	// Before anything else: the built-in plugins live in this binary, which the host starts again to serve them.
 	if sdk.InPluginProcess() {
 		sdk.Serve(builtins())
@@ -57,7 +59,7 @@ func status(err error) int {
 		return statusIdentified
 	case errors.Is(err, errNotIdentified):
 		return statusNotIdentified
-	case fault.Is(err, fault.Usage):
+	case fault.Is(err, fault.Usage), fault.Is(err, fault.Unsupported): // another file, model or component has to be named
 		return statusUsage
 	}
 	return statusFailed

@@ -50,6 +50,9 @@ func (p *paperFlags) settings(recipe string) (s identify.PaperSettings, err erro
 		}
 		return s, nil
 	}
+	if p.refine && p.shallow {
+		return s, fault.New(fault.Usage, "--refine polishes networks of two hidden layers; without it, --shallow ends with least squares on biases and output weights")
+	}
 	if s.Options, err = parseOptions("recipe-option", p.options); err != nil {
 		return s, err
 	}
@@ -127,6 +130,9 @@ func summarisePaper(w io.Writer, r *paper.Result) {
 	fmt.Fprintf(w, "candidates\t%d, %d accepted\n", len(r.Candidates), len(r.Accepted))
 	for _, c := range r.Set {
 		fmt.Fprintf(w, "condition\t%s\n", c)
+	}
+	if r.Unchecked != "" {
+		fmt.Fprintf(w, "not checked\t%s\n", r.Unchecked)
 	}
 	for _, line := range paper.Worst(r.Candidates) {
 		fmt.Fprintf(w, "condition\t%s\n", line)

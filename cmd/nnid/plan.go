@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/query"
 )
 
@@ -25,6 +27,7 @@ type planFlags struct {
 	parallel         int
 	rate             float64
 	timeout          time.Duration
+	maxTime          time.Duration
 	dryRun           bool
 }
 
@@ -32,6 +35,7 @@ func (p *planFlags) register(flags *pflag.FlagSet) {
 	flags.Int64Var(&p.maxQueries, "max-queries", 0, "most points the oracle may be asked, those of resumed runs included; 0: no limit")
 	flags.Float64Var(&p.rowCost, "cost-per-query", 0, "price of one point, in any unit")
 	flags.Float64Var(&p.maxCost, "max-cost", 0, "most that all points may cost, those of resumed runs included; needs --cost-per-query; 0: no limit")
+	flags.DurationVar(&p.maxTime, "max-time", 0, "longest time of the run, such as 10m: then it ends with what was found; 0: no limit")
 	flags.StringVar(&p.batch, "batch", "", "most points in one call of the oracle, or auto for what proves fastest (default: what the oracle declares, or 4096)")
 	flags.IntVar(&p.parallel, "parallel", 1, "most calls of the oracle at the same time, which share the points of a batch")
 	flags.Float64Var(&p.rate, "rate", 0, "most points a second; 0: no limit")
@@ -57,10 +61,20 @@ func (p *planFlags) check() error {
 		return fault.New(fault.Usage, "--parallel %d must be between 1 and 1024", p.parallel)
 	case !positive(p.rate):
 		return fault.New(fault.Usage, "--rate %v must be a positive number, or 0 for no limit", p.rate)
+	case p.maxTime < 0:
+		return fault.New(fault.Usage, "--max-time %s must be positive, or 0 for no limit", p.maxTime)
 	case p.timeout < 0:
 		return fault.New(fault.Usage, "--timeout %s must be positive, or 0 for the oracle's own limit", p.timeout)
 	}
 	return nil
+}
+
+// limit is the context of a run that may take so long.
+func (p *planFlags) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.maxTime == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, p.maxTime)
 }
 
 // settings are those of the session that the flags decide.
@@ -75,11 +89,11 @@ func (p *planFlags) settings() query.Settings {
 	return s
 }
 
-// Queries a parameter that identifications took, from the least to the largest median of a setting in
-// docs/exact-results.md. Answers in single precision, or rounded, take more.
+// Queries a parameter that identifications of tanh and sigmoid networks took, from the least to the largest median of a setting in
+// docs/exact-results.md, or what the shipped network takes. Answers in single precision, or rounded, take more.
 var (
-	usualDouble = [2]float64{4, 13}
-	usualSingle = [2]float64{16, 31}
+	usualDouble = [2]float64{4, 14}
+	usualSingle = [2]float64{12, 39}
 )
 
 // estimate is what a network of given sizes would take.
@@ -108,7 +122,7 @@ type planned struct {
 }
 
 // dryRun says what a run would ask and cost. It asks nothing, and leaves no file where there was none.
-func (f *identifyFlags) dryRun(info core.OracleInfo, identity query.Identity) error {
+func (f *identifyFlags) dryRun(info core.OracleInfo, identity query.Identity, settings identify.PaperSettings) error {
 	p := planned{
 		Kind: "plan", Oracle: identity.Oracle, Info: info, Model: identity.Model, Inputs: identity.Inputs, DType: string(info.DType), RunDir: f.runDir,
 	}
@@ -128,16 +142,28 @@ func (f *identifyFlags) dryRun(info core.OracleInfo, identity query.Identity) er
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fault.New(fault.Usage, "the journal %s cannot be read: %w", path, pathCause(err))
 	}
-	settings := f.plan.settings()
-	settings.Inputs = identity.Inputs
-	p.Batch = settings.Batch(info)
+	asking := f.plan.settings()
+	asking.Inputs = identity.Inputs
+	p.Batch = asking.Batch(info)
 	p.Allowed = f.plan.allowed()
 	sizes := [][2]int{{f.m0, f.m1}}
-	if f.m0 == 0 || f.m1 == 0 {
+	if f.m0 == 0 || f.m1 == 0 && !settings.Shallow {
 		sizes = [][2]int{{8, 2}, {16, 4}, {32, 8}}
 	}
 	for _, size := range sizes {
-		p.Estimates = append(p.Estimates, f.plan.estimate(info, identity.Inputs, size[0], size[1], p.Kept))
+		e := estimate{M0: size[0], M1: size[1], Parameters: size[0]*(identity.Inputs+1) + size[1]*(size[0]+1) + size[1] + 1}
+		if settings.Shallow {
+			e.M1, e.Parameters = 0, size[0]*(identity.Inputs+2)+1
+		}
+		e.Queries = usual(info, e.Parameters)
+		if f.recipe == identify.RecipePaper {
+			var err error
+			if e.Queries, err = settings.Plan(identity.Inputs, size[0], size[1]); err != nil {
+				return err
+			}
+		}
+		f.plan.price(&e, p.Kept)
+		p.Estimates = append(p.Estimates, e)
 	}
 	if f.json {
 		data, err := marshal(p)
@@ -162,15 +188,19 @@ func (p *planFlags) allowed() int64 {
 	return allowed
 }
 
-func (p *planFlags) estimate(info core.OracleInfo, d, m0, m1 int, kept int64) estimate {
-	e := estimate{M0: m0, M1: m1, Parameters: m0*(d+1) + m1*(m0+1) + m1 + 1}
-	usual := usualDouble
+// usual are the queries that the recipe exact takes for so many parameters.
+func usual(info core.OracleInfo, parameters int) [2]int64 {
+	factors := usualDouble
 	if info.DType == core.FP32 {
-		usual = usualSingle
+		factors = usualSingle
 	}
+	return [2]int64{int64(factors[0] * float64(parameters)), int64(factors[1] * float64(parameters))}
+}
+
+// price says what the queries cost that are not in the journal already.
+func (p *planFlags) price(e *estimate, kept int64) {
 	var cost, seconds [2]float64
-	for i, factor := range usual {
-		e.Queries[i] = int64(factor * float64(e.Parameters))
+	for i := range e.Queries {
 		left := float64(max(0, e.Queries[i]-kept))
 		cost[i] = left * p.rowCost
 		if p.rate > 0 {
@@ -183,7 +213,6 @@ func (p *planFlags) estimate(info core.OracleInfo, d, m0, m1 int, kept int64) es
 	if p.rate > 0 {
 		e.Seconds = &seconds
 	}
-	return e
 }
 
 func (f *identifyFlags) printPlan(p planned) {
@@ -225,6 +254,10 @@ func (f *identifyFlags) printPlan(p planned) {
 	}
 	if p.Kept > 0 {
 		fmt.Fprintf(w, "journal\t%s kept in %s, not to be paid for again\n", plural(p.Kept, "answer"), p.RunDir)
+	}
+	if f.recipe == identify.RecipePaper {
+		fmt.Fprintf(w, "asked\tnothing: this was a dry run\n")
+		return
 	}
 	fmt.Fprintf(w, "asked\tnothing: this was a dry run; noise, rounding and bounds of the domain take more than the usual\n")
 }

@@ -21,6 +21,7 @@ import (
 // Files of a run directory, part of the command's contract.
 const (
 	fileNetwork = "network.json" // the network found
+	fileOutputs = "outputs.npz"  // with --outputs: the network with all its outputs
 	fileResult  = "result.json"  // identify.Result
 	fileJournal = "journal"      // queries and answers, see query.JournalFormat
 	fileRun     = "run.json"     // what was run: versions, flags, plugins

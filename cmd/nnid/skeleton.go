@@ -42,7 +42,7 @@ func newPluginsNew(s *streams) *cobra.Command {
 your function in its place; the tests and "nnid plugins check" say what is still wrong with it.
 
 A plugin in Go needs the nnid module: inside a checkout of nnid it is there; elsewhere, --checkout names one, and
-go.mod refers to it.`,
+go.mod refers to it. A plugin in Python needs the package nnid_sdk, which pip installs from a checkout's sdk/python.`,
 		Example: `  nnid plugins new activation swish-2
   nnid plugins new activation swish-2 --lang python`,
 		Args: arguments("KIND", "NAME"),
@@ -61,7 +61,11 @@ go.mod refers to it.`,
 			if err := writeSkeleton(target, name, language); err != nil {
 				return err
 			}
-			steps := []string{"python3 -m unittest", "nnid plugins check nnid-plugin-" + name}
+			sdk := "sdk/python" // of a checkout: the SDK is installed from there
+			if checkout != "" {
+				sdk = filepath.Join(checkout, sdk)
+			}
+			steps := []string{"python3 -m pip install " + sdk + "    # of a checkout of nnid, once", "python3 -m unittest", "nnid plugins check nnid-plugin-" + name}
 			if language == "go" {
 				hint, err := goModule(target, name, checkout)
 				if err != nil {

@@ -8,8 +8,11 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/paper"
 )
 
 // Chart is a figure over the metrics of a suite: lines of means with their confidence intervals, or a heat map.
@@ -19,7 +22,7 @@ type Chart struct {
 	Cells  string `yaml:"cells"`  // only cells whose suite name is this; empty: all
 	X      string `yaml:"x"`      // a setting: an option's name, d, m0, m1, ratio (m1/m0), shift, noise, weights
 	Y      string `yaml:"y"`      // a metric for lines, a setting for a heat map
-	Series string `yaml:"series"` // lines: a setting that tells lines apart, or cell for the cells' names in the suite
+	Series string `yaml:"series"` // lines: settings that tell lines apart, with blanks between, or cell for the cells' names in the suite
 	Value  string `yaml:"value"`  // heat map: the metric, or success
 	Log    string `yaml:"log"`    // x, y or xy: logarithmic axes of lines
 }
@@ -32,6 +35,49 @@ func (c Chart) check() error {
 		return fmt.Errorf("charts: log is %q; it must be x, y or xy", c.Log)
 	}
 	return nil
+}
+
+// of returns the suite's cells that the chart shows.
+func (c Chart) of(cells []Cell) []Cell {
+	var shown []Cell
+	for _, cell := range cells {
+		if c.Cells == "" || cell.Group == c.Cells {
+			shown = append(shown, cell)
+		}
+	}
+	return shown
+}
+
+// checkCells refuses a chart in which two cells would be one point, or that shows none.
+func (c Chart) checkCells(all []Cell) error {
+	cells, at := c.of(all), map[[2]string]string{}
+	if len(cells) == 0 {
+		return fmt.Errorf("charts: %s shows the cells %q, but there are none", c.Name, c.Cells)
+	}
+	for _, cell := range cells {
+		key := [2]string{cell.setting(c.X), c.curve(cell)}
+		if c.Value != "" {
+			key[1] = cell.setting(c.Y)
+		}
+		if other, twice := at[key]; twice {
+			return fmt.Errorf("charts: in %s the cells %q and %q are one point; let series, or cells, tell them apart", c.Name, other, cell.Name)
+		}
+		at[key] = cell.Name
+	}
+	return nil
+}
+
+// curve names the line that the cell is a point of.
+func (c Chart) curve(cell Cell) string {
+	var words []string
+	for _, name := range strings.Fields(c.Series) {
+		text := cell.setting(name)
+		if name != "cell" && name != "activation" {
+			text = name + " " + text
+		}
+		words = append(words, text)
+	}
+	return strings.Join(words, ", ")
 }
 
 // setting returns a setting of the cell as text.
@@ -63,7 +109,15 @@ func (c Cell) setting(name string) string {
 		}
 		return s.Weights
 	}
-	return s.Options[name]
+	if value, given := s.Options[name]; given || s.Recipe != identify.RecipePaper {
+		return value
+	}
+	for _, o := range paper.Declared.Options {
+		if o.Name == name {
+			return o.Default
+		}
+	}
+	return ""
 }
 
 // curve colours, that readers who see no red tell apart (Okabe and Ito).
@@ -107,7 +161,11 @@ func (c *CellSummary) of(metric string) (mean, low, high float64) {
 	if math.IsNaN(half) {
 		half = 0
 	}
-	return mean, mean - half, mean + half
+	low, high = mean-half, mean+half
+	if strings.HasPrefix(metric, "recall_") || strings.HasPrefix(metric, "attribution_") { // shares
+		low, high = math.Max(0, low), math.Min(1, high)
+	}
+	return mean, low, high
 }
 
 type curvePoint struct{ x, y, low, high float64 }
@@ -139,13 +197,7 @@ func lines(chart Chart, cells []*CellSummary) *drawing {
 		if math.IsNaN(mean) {
 			continue
 		}
-		name := ""
-		if chart.Series != "" {
-			name = c.Cell.setting(chart.Series)
-			if chart.Series != "cell" {
-				name = chart.Series + " " + name
-			}
-		}
+		name := chart.curve(c.Cell)
 		if _, ok := curves[name]; !ok {
 			names = append(names, name)
 		}

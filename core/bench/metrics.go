@@ -7,6 +7,8 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/nnid/nnid/core/identify"
 )
 
 // header returns the table's header.
@@ -37,7 +39,14 @@ func (s *Summary) explainMetrics(w io.Writer) {
 		fmt.Fprintf(w, "A run is a success when `%s`; *95 %%* is Wilson's confidence interval of the success rate. ", goal)
 	}
 	fmt.Fprint(w, "Every other column is the mean over the runs and half of its 95 % confidence interval (Student's t); what the metrics are is said in "+
-		"[core/bench/paper.go](https://github.com/nnid/nnid/blob/main/core/bench/paper.go).\n\n")
+		"[core/bench/paper.go](https://github.com/nnid/nnid/blob/main/core/bench/paper.go)")
+	for _, c := range s.Cells {
+		if c.Cell.Spec.Recipe == identify.RecipeExact {
+			fmt.Fprint(w, " and [core/bench/cost.go](https://github.com/nnid/nnid/blob/main/core/bench/cost.go)")
+			break
+		}
+	}
+	fmt.Fprint(w, ".\n\n")
 }
 
 // metricRow is the row of a suite with columns.

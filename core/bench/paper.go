@@ -111,6 +111,9 @@ func (s Spec) checkPaper() error {
 			return fmt.Errorf("run: stop-after: %w", err)
 		}
 	}
+	if s.Refine && (s.Family == FamilyShallow || s.Family == FamilyFrozen) {
+		return fmt.Errorf("run: refine is for networks of two hidden layers, not for the family %s", s.Family)
+	}
 	if (s.Family == FamilyShallow || s.Family == FamilyFrozen) && (s.DType != string(core.FP64) || s.Digits != 0 || s.Noise != 0) {
 		return fmt.Errorf("oracle: the family %s answers exactly: no dtype, digits or noise", s.Family)
 	}
@@ -161,6 +164,7 @@ const (
 //	found, found_accepted       how many of all have |cos| > 0.95 with a candidate, with an accepted one
 //	recall_a_loose, _v_loose    shares likewise
 //	all_found                   1 where every a_i and v_l is recalled (to 0.05)
+//	minors, objective           of the certificates: rank-ones that the SVD's subspace has, least objective of the accepted
 //	wrong, wrong_accepted       candidates, and accepted ones, with |cos| <= 0.95 to all; right_rejected the converse
 //	sin_angle, sin_angle_median largest and median sine of the angles between W and the SVD's subspace
 //	attribution_saturation, attribution_drift   share of the right accepted candidates that the criterion puts where they belong

@@ -13,8 +13,8 @@ import (
 const paperSuite = head + `
 columns: [found, recall_a, queries]
 charts:
-  - {name: one, title: One, x: hessians, y: recall_a, series: cell, log: x}
-  - {name: two, title: Two, x: hessians, y: d, value: success}
+  - {name: one, title: One, x: hessians, y: recall_a, series: cell weights method, log: x}
+  - {name: two, title: Two, cells: frozen, x: hessians, y: weights, value: success}
 defaults: {timeout: 60s, success: "found >= 1"}
 cells:
   - name: frozen
@@ -25,7 +25,7 @@ cells:
     run: {recipe: paper, sizes: given, solver: spm, options: {joint: never, radius: "1", stencil: central, hessians: "60"}}
   - name: whole
     network: {family: planted, sizes: 6-6-2, shift: 0.02, activation: tanh, weights: "0.3"}
-    run: {recipe: paper, sizes: given, options: {hessians: "80"}}
+    run: {recipe: paper, sizes: given, options: {hessians: "80", method: extended}}
 `
 
 // A suite of the recipe paper: grids over its options, metrics in table, CSV and database, charts.
@@ -66,6 +66,18 @@ func TestPaperSuite(t *testing.T) {
 			t.Errorf("%s misses its goal %s", c.Cell.Name, c.Cell.Goal)
 		}
 	}
+	others := *suite
+	others.First = 1
+	if next, err := Summarise(&others, 1, store); err != nil || len(next.Cells[0].Records) != 0 {
+		t.Errorf("seed 1 has not been run, but there is %v (%v)", next.Cells[0].Records, err)
+	}
+	others.Cells = others.Cells[:1]
+	if err := newRunner().Run(t.Context(), &others, 1, store); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := Summarise(&others, 1, store); err != nil || len(next.Cells[0].Records) != 1 || next.Cells[0].Records[0].Spec.Seed != 1 {
+		t.Errorf("from seed 1 on, one seed, gives %v (%v)", next.Cells[0].Records, err)
+	}
 	var markdown, csv, svg, png, text strings.Builder
 	if err := summary.WriteMarkdown(&markdown, "nnid bench x.yaml", "a.svg", "", "b.svg"); err != nil {
 		t.Fatal(err)
@@ -100,6 +112,23 @@ func TestPaperSuite(t *testing.T) {
 	}
 }
 
+// A point of a chart is one cell.
+func TestChartCells(t *testing.T) {
+	suite := parse(t, paperSuite)
+	if name := suite.Charts[0].curve(suite.Cells[0]); name != "frozen, weights orthonormal, method published" {
+		t.Errorf("the first curve is %q", name)
+	}
+	for series, want := range map[string]string{"cell": "one point", "cell weights": ""} {
+		err := Chart{Name: "c", X: "hessians", Y: "found", Series: series, Cells: "frozen"}.checkCells(suite.Cells)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("series %s: %v", series, err)
+		}
+	}
+	if err := (Chart{Name: "c", X: "d", Y: "found", Cells: "nothing"}).checkCells(suite.Cells); err == nil {
+		t.Error("a chart of no cells is taken")
+	}
+}
+
 func TestPaperSuiteErrors(t *testing.T) {
 	for text, cell := range map[string]string{
 		"belong to the recipe":  "network: {family: planted, sizes: 4-4-2, activation: tanh}\n    run: {options: {joint: never}}",
@@ -108,6 +137,7 @@ func TestPaperSuiteErrors(t *testing.T) {
 		"no stage":              "network: {family: planted, sizes: 4-4-2, activation: tanh}\n    run: {recipe: paper, stop-after: lunch}",
 		"weights is":            "network: {family: planted, sizes: 4-4-2, activation: tanh, weights: crooked}",
 		"answers exactly":       "network: {family: frozen, sizes: 4-4-2, activation: tanh}\n    oracle: {noise: 1}\n    run: {recipe: paper}",
+		"refine is for":         "network: {family: shallow, sizes: 4-6, activation: tanh}\n    run: {recipe: paper, refine: true}",
 		"must be like 20-30":    "network: {family: shallow, sizes: 4, activation: tanh}\n    run: {recipe: paper}",
 		`must be like "all_fou`: "network: {family: planted, sizes: 4-4-2, activation: tanh}\n    success: lots",
 	} {

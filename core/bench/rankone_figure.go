@@ -33,8 +33,9 @@ func (s *RankOneSummary) WriteFigure(w io.Writer, format string) error {
 		return fault.New(fault.Usage, "there is nothing to draw: no run of the suite is finished")
 	}
 	plots := []plot{s.profile()}
-	if p, ok := s.success("perturbation of the subspace", func(r RankOneSpec) (float64, bool) {
-		return r.Perturbation, r.Family == SubspaceRandom && r.Count <= 3*r.Dim/2 && r.Dim == 20 && r.Count >= r.Dim
+	levels := s.levels()
+	if p, ok := s.success("perturbation, sizes that have several", func(r RankOneSpec) (float64, bool) {
+		return r.Perturbation, r.Family == SubspaceRandom && len(levels[[2]int{r.Dim, r.Count}]) > 1
 	}); ok {
 		plots = append(plots, p)
 	}
@@ -66,6 +67,22 @@ func (s *RankOneSummary) WriteFigure(w io.Writer, format string) error {
 		return d.writePNG(w)
 	}
 	return fault.New(fault.Usage, "there is no figure format %q; there are svg and png", format)
+}
+
+// levels returns the perturbations of random subspaces by their d and m: only sizes with several tell what one of them does.
+func (s *RankOneSummary) levels() map[[2]int]map[float64]bool {
+	levels := map[[2]int]map[float64]bool{}
+	for _, r := range s.records() {
+		size := [2]int{r.Spec.Dim, r.Spec.Count}
+		if r.Spec.Family != SubspaceRandom {
+			continue
+		}
+		if levels[size] == nil {
+			levels[size] = map[float64]bool{}
+		}
+		levels[size][r.Spec.Perturbation] = true
+	}
+	return levels
 }
 
 func solverColour(k int) color.RGBA { return curveColours[k%len(curveColours)] }

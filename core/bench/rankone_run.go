@@ -275,7 +275,7 @@ func (r *RankOneRunner) pipeline(ctx context.Context, spec RankOneSpec, path str
 	eavesdropper := &eavesdropper{}
 	_, err = identify.Identify(ctx, identify.Problem{
 		Oracle: session, Info: session.Info(), Candidates: candidates, Solver: eavesdropper, SolverName: "none",
-	}, identify.Settings{Seed: spec.Seed})
+	}, identify.Settings{Seed: spec.Seed, SecondLayer: identify.SecondLayerDifferences})
 	if eavesdropper.problem.Basis == nil {
 		if err == nil {
 			err = errors.New("no solver was needed")

@@ -60,6 +60,14 @@ type standing struct {
 
 func (s standing) failures() int { return s.runs - s.solved }
 
+// typical is the median processor time of the runs that solved, or of the time that passed where that was not measured.
+func (s standing) typical() float64 {
+	if own := median(s.own); !math.IsNaN(own) {
+		return own
+	}
+	return median(s.times)
+}
+
 // standings returns how every solver did, best first: by failures, then by time.
 func standings(solvers []string, records []*RankOneRecord) []standing {
 	fastest := map[string]float64{}
@@ -161,6 +169,47 @@ func geometricMean(values []float64) float64 {
 	return math.Exp(sum / float64(len(values)))
 }
 
+var choiceHead = []string{"subspaces", "best", "ms", "next", "ms", "auto, ms", "auto / best"}
+
+// choice tells for every cell which solver, auto aside, does best, by failures and then by the median of processor times, and
+// what auto takes: the measurements that auto's choices are made from. It is empty without auto and two others.
+func (s *RankOneSummary) choice() [][]string {
+	const chooser = "auto"
+	var rows [][]string
+	for _, c := range s.Cells {
+		var auto *standing
+		var others []standing
+		for _, t := range standings(s.Solvers, c.Records) {
+			switch {
+			case t.solver == chooser:
+				auto = &t
+			case t.solved > 0:
+				others = append(others, t)
+			}
+		}
+		if auto == nil || len(others) < 2 {
+			continue
+		}
+		slices.SortStableFunc(others, func(a, b standing) int {
+			return cmp.Or(cmp.Compare(a.failures(), b.failures()), cmp.Compare(a.typical(), b.typical()))
+		})
+		name := func(t standing) string {
+			if t.failures() > 0 {
+				return fmt.Sprintf("%s (%d of %d)", t.solver, t.solved, t.runs)
+			}
+			return t.solver
+		}
+		ratio := number("%.2f", auto.typical()/others[0].typical())
+		if auto.failures() > 0 {
+			ratio = fmt.Sprintf("%d of %d", auto.solved, auto.runs)
+		}
+		rows = append(rows, []string{
+			c.Cell.Name, name(others[0]), milliseconds(others[0].typical()), name(others[1]), milliseconds(others[1].typical()), milliseconds(auto.typical()), ratio,
+		})
+	}
+	return rows
+}
+
 // WriteText writes the table of all solvers, best first.
 func (s *RankOneSummary) WriteText(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -190,6 +239,10 @@ func (s *RankOneSummary) WriteMarkdown(w io.Writer, command, figure string) erro
 		}
 		text.WriteString("\n\n")
 		table(&text, growthHead, rows)
+	}
+	if rows := s.choice(); len(rows) > 0 {
+		text.WriteString("\nWhat auto could choose: the best solver of each kind of subspace and the next, by failures and then by the median processor time (--workers 1; else the time that passed).\n\n")
+		table(&text, choiceHead, rows)
 	}
 	text.WriteString("\nMedian times and largest errors of the runs that solved their problem:\n\n")
 	table(&text, cellHead, s.perCell())

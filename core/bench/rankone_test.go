@@ -251,6 +251,28 @@ func TestStandings(t *testing.T) {
 	}
 }
 
+// TestChoice: the best solver but auto, the next, and what auto takes beside the best.
+func TestChoice(t *testing.T) {
+	cell := RankOneCellSummary{Cell: RankOneCell{Name: "c"}}
+	for solver, seconds := range map[string]float64{"auto": 3e-3, "fast": 1e-3, "good": 2e-3, "never": 1e-4} {
+		for seed := range uint64(2) {
+			outcome := Solved
+			if solver == "never" || (solver == "fast" && seed == 1) {
+				outcome = Incomplete
+			}
+			cell.Records = append(cell.Records, &RankOneRecord{Spec: RankOneSpec{Solver: solver, Seed: seed}, Outcome: outcome, Seconds: seconds})
+		}
+	}
+	s := &RankOneSummary{Suite: &RankOneSuite{}, Solvers: []string{"auto", "fast", "good", "never"}, Cells: []RankOneCellSummary{cell}}
+	if rows := s.choice(); len(rows) != 1 || strings.Join(rows[0], ", ") != "c, good, 2, fast (1 of 2), 1, 3, 1.50" {
+		t.Errorf("%q", rows)
+	}
+	s.Solvers = []string{"fast", "good", "never"}
+	if rows := s.choice(); len(rows) != 0 {
+		t.Errorf("without auto: %q", rows)
+	}
+}
+
 // TestGrowth: exponents and rates of runs whose cost is known.
 func TestGrowth(t *testing.T) {
 	s := &RankOneSummary{Suite: &RankOneSuite{}, Solvers: []string{"a"}, Peak: 4e9}

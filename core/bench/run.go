@@ -20,6 +20,7 @@ import (
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/identify"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/query"
 	"github.com/nnid/nnid/core/teachers"
 )
@@ -69,11 +70,12 @@ type compiled struct {
 const grace = 20 * time.Second
 
 type job struct {
-	cell Cell
-	spec Spec
+	cell   Cell
+	spec   Spec
+	priced bool // costs are metrics of it
 }
 
-// Run runs every cell of the suite with the seeds 0 .. seeds-1, except for runs that the store has, and keeps what is
+// Run runs every cell of the suite with the given number of seeds, except for runs that the store has, and keeps what is
 // finished. An error is one that every further run would meet too; a run that fails is a record.
 func (r *Runner) Run(ctx context.Context, suite *Suite, seeds int, store *Store) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -93,22 +95,19 @@ func (r *Runner) Run(ctx context.Context, suite *Suite, seeds int, store *Store)
 				cell.Timeout = r.Timeout
 			}
 			spec := cell.Spec
-			spec.Seed = seed
+			spec.Seed = suite.First + seed
 			total++
 			kept, err := store.Get(spec.Hash())
 			if err != nil {
 				return err
 			}
 			if kept == nil || r.again(cell, kept) {
-				jobs = append(jobs, job{cell, spec})
+				jobs = append(jobs, job{cell, spec, suite.Columns != nil && spec.Recipe == identify.RecipeExact})
 			}
 		}
 	}
 	done := total - len(jobs)
-	workers := r.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
+	workers := r.parallel()
 	queue := make(chan job)
 	var group sync.WaitGroup
 	var finish sync.Mutex
@@ -143,6 +142,14 @@ func (r *Runner) Run(ctx context.Context, suite *Suite, seeds int, store *Store)
 	close(queue)
 	group.Wait()
 	return context.Cause(ctx)
+}
+
+// parallel is how many runs there are at the same time.
+func (r *Runner) parallel() int {
+	if r.Workers > 0 {
+		return r.Workers
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // again reports whether a kept run is to be repeated: where more time is given than before, it may end otherwise.
@@ -192,7 +199,14 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	solver, err := r.Components.Solver(ctx, j.spec.Solver, nil)
+	solverName, solverOptions, err := core.ParseNamed(j.spec.Solver)
+	if err != nil {
+		return nil, err
+	}
+	if j.spec.Recipe == identify.RecipePaper {
+		solverOptions = paper.SolverOptions(solverName, solverOptions)
+	}
+	solver, err := r.Components.Solver(ctx, solverName, solverOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -207,10 +221,15 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 		problem.M0, problem.M1 = m0, m1
 	}
 
+	price := startCosts(j.priced && r.parallel() == 1)
 	started := time.Now()
 	limited, stop := context.WithTimeout(ctx, j.cell.Timeout)
 	defer stop()
-	result, stage, err := guarded(limited, problem, identify.Settings{Recipe: j.spec.Recipe, Seed: j.spec.Seed, Paper: identify.PaperSettings{
+	second := identify.SecondLayerStudents
+	if j.spec.Solver != auto { // a suite that names solvers wants them compared
+		second = identify.SecondLayerDifferences
+	}
+	result, stage, err := guarded(limited, problem, identify.Settings{Recipe: j.spec.Recipe, Seed: j.spec.Seed, SecondLayer: second, Paper: identify.PaperSettings{
 		Options: j.spec.Options, StopAfter: j.spec.StopAt, Refine: j.spec.Refine, Shallow: truth == nil,
 	}})
 	record.Seconds, record.Finished = time.Since(started).Seconds(), time.Now().UTC()
@@ -233,6 +252,9 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	}
 	if result != nil && truth != nil {
 		r.judge(ctx, record, truth, result)
+	}
+	if j.priced {
+		record.Metrics = price.metrics(record, result)
 	}
 	if result != nil && result.Paper != nil {
 		function, err := r.function(ctx, record.Activation)

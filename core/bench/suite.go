@@ -30,7 +30,8 @@ const SuiteFormat = "nnid/suite/v1"
 type Suite struct {
 	Name  string
 	Title string
-	Seeds int // every cell is run with the seeds 0 .. Seeds-1
+	Seeds int    // every cell is run with this many seeds
+	First uint64 // the first of them
 	Cells []Cell
 	// Columns are the metrics that the table has a column for, Charts the figures over them; without any, table and figure
 	// are about parameter errors and queries.
@@ -236,6 +237,11 @@ func parseSuite(content []byte, folder string, tables fs.FS) (*Suite, error) {
 		}
 		suite.Cells = append(suite.Cells, cells...)
 	}
+	for _, c := range suite.Charts {
+		if err := c.checkCells(suite.Cells); err != nil {
+			return nil, err
+		}
+	}
 	return suite, nil
 }
 
@@ -250,6 +256,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("oracle: noise is %g; it must be a standard deviation", s.Noise)
 	case s.Sizes != given && s.Sizes != unknown:
 		return fmt.Errorf("run: sizes is %q; it must be %s or %s", s.Sizes, given, unknown)
+	case !named(s.Solver):
+		return fmt.Errorf("run: solver is %q; it must be NAME or NAME(OPTION=VALUE,...)", s.Solver)
 	case !slices.Contains(identify.Recipes, s.Recipe):
 		return fmt.Errorf("run: recipe is %q; there are: %s", s.Recipe, strings.Join(identify.Recipes, ", "))
 	case !(s.Domain >= 0) || math.IsInf(s.Domain, 0):
@@ -260,6 +268,12 @@ func (s Spec) check() error {
 		return fmt.Errorf("network: shift is %g; it must be a standard deviation", s.Shift)
 	}
 	return s.checkPaper()
+}
+
+// named tells what can be the name of a component, with options or without.
+func named(text string) bool {
+	_, _, err := core.ParseNamed(text)
+	return err == nil
 }
 
 // label names a setting: what the suite calls it, the network, then all that is not the default.

@@ -30,7 +30,7 @@ func Summarise(suite *Suite, seeds int, store *Store) (*Summary, error) {
 		c := CellSummary{Cell: cell, columns: suite.Columns}
 		for seed := range uint64(seeds) {
 			spec := cell.Spec
-			spec.Seed = seed
+			spec.Seed = suite.First + seed
 			record, err := store.Get(spec.Hash())
 			if err != nil {
 				return nil, err

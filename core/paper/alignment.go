@@ -12,15 +12,16 @@ import (
 // alignment tells how well each vector's coefficient behaves like one. Write a Hessian near 0 as
 // H(x) = sum_j c_j(x) w_j w_j^T. The third derivative of f is symmetric, and to first order it is sum_j w_j w_j^T (x) grad c_j,
 // so that grad c_j is parallel to w_j: c_j = g”(u_j) times something that hardly changes. A false w_j, which makes up for
-// what the true ones leave over, has a coefficient that goes with x in some other way. alignment returns
-// |cos(grad c_j, w_j)|, by linear regression of the coefficients on the points; nil where this cannot be had: without the
-// Hessians, with too few of them or with linearly dependent w_j w_j^T.
+// what the true ones leave over, has a coefficient that goes with x in some other way. The coefficients are regressed on x
+// and on the square of w_j . x, as g”(u_j) may have its extremum near 0. alignment returns the part along w_j of what is
+// explained, root mean square over the points and between 0 and 1: |cos(grad c_j, w_j)| where nothing is curved. It is nil
+// where this cannot be had: without the Hessians, with too few of them or with linearly dependent w_j w_j^T.
 func alignment(points *mat.Dense, list []*mat.SymDense, vectors *mat.Dense) []float64 {
 	if points == nil || vectors == nil || len(list) == 0 {
 		return nil
 	}
 	n, d := points.Dims()
-	if n != len(list) || n < 2*d {
+	if n != len(list) || n < 2*(d+2) {
 		return nil
 	}
 	rows := subspace.SvecLen(d)
@@ -42,20 +43,35 @@ func alignment(points *mat.Dense, list []*mat.SymDense, vectors *mat.Dense) []fl
 	if err := qr.SolveTo(&c, false, data); err != nil {
 		return nil
 	}
-	x := mat.NewDense(n, d+1, nil)
-	for k := range n {
-		copy(x.RawRowView(k), points.RawRowView(k))
-		x.Set(k, d, 1)
-	}
-	var slopes mat.Dense
-	if err := slopes.Solve(x, c.T()); err != nil && !isCondition(err) {
-		return nil
-	}
 	out := make([]float64, m)
 	for j := range m {
-		w, g := mat.Col(nil, j, vectors), mat.Col(nil, j, &slopes)[:d]
-		if norm := floats.Norm(g, 2); norm > 0 {
-			out[j] = math.Abs(floats.Dot(w, g)) / norm / floats.Norm(w, 2)
+		w := mat.Col(nil, j, vectors)
+		floats.Scale(1/floats.Norm(w, 2), w)
+		x := mat.NewDense(n, d+2, nil) // x, (w . x)^2, 1
+		mean := 0.0
+		for k := range n {
+			row := x.RawRowView(k)
+			copy(row, points.RawRowView(k))
+			t := floats.Dot(w, row[:d])
+			row[d], row[d+1] = t*t, 1
+			mean += t * t / float64(n)
+		}
+		var b mat.VecDense
+		if err := b.SolveVec(x, c.RowView(j)); err != nil && !isCondition(err) {
+			return nil
+		}
+		gradient := b.RawVector().Data[:d]
+		slope := floats.Dot(w, gradient)
+		var along, across float64
+		for k := range n {
+			row := x.RawRowView(k)
+			t := floats.Dot(w, row[:d])
+			in, off := slope*t+b.AtVec(d)*(t*t-mean), floats.Dot(gradient, row[:d])-slope*t
+			along += in * in
+			across += off * off
+		}
+		if along > 0 {
+			out[j] = math.Sqrt(along / (along + across))
 		}
 	}
 	return out

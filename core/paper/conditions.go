@@ -3,11 +3,14 @@ package paper
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
+	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/subspace"
 )
 
@@ -68,15 +71,22 @@ const (
 	CondStationary = "first-order optimality |P_W(u u^T) - lambda_1 M|_F"
 	CondStrict     = "second-order optimality max 2 sum_k (u^T X u_k)^2 / (lambda_1 (lambda_1 - lambda_k))"
 	CondStable     = "stability: error bound of the vector"
+	CondBar        = "stability after the joint fit: error bar of the vector over strictness"
 	CondResidual   = "subspace residual |(I - P_W) u u^T|_F"
 
-	CondAlign = "symmetry of the third derivative: |cos(grad c_j, w_j)|"
+	CondAlign   = "symmetry of the third derivative: part of grad c_j along w_j"
+	CondMisfit  = "misfit of the joint fit: unexplained share of what varies"
+	CondNetwork = "agreement with the network found: largest |cos|"
 
 	CondSetCount = "number of accepted vectors"
 	CondSetRiesz = "Riesz constant: least eigenvalue of the Gram matrix of the w_j w_j^T"
 	CondSetFrame = "frame constants of the w_j: C_F - 1"
 	CondSetAngle = "subspace error |P_W - P_W~|, sine of the largest angle"
 	CondSetGap   = "singular gap sigma_m / sigma_m+1"
+
+	CondSetObjective = "extraction objective, 1 at most: least |P_W(w w^T)|_F"
+	CondSetMinors    = "rank-ones in the subspace: dimension of the null space of the 2x2 minors"
+	CondSetIsolated  = "no further rank-one: least other eigenvalue of the minors on the span of the w_j w_j^T"
 )
 
 // Bounds that have no option. A local maximum to which the ascent has not quite converged is off by its tolerance over
@@ -86,13 +96,15 @@ const (
 	boundGap        = 0.5
 	boundStationary = 1e-3
 	boundRiesz      = 1e-3
+	boundMinors     = 4 * sameVector * sameVector // the eigenvalue of a rank-one at that distance from the subspace
+	boundNetwork    = 0.95                        // what counts as found wherever results are compared
 )
 
 // Verified is what is known of one candidate.
 type Verified struct {
 	Conditions []Condition `json:"conditions"`
 	Accepted   bool        `json:"accepted"`
-	Error      float64     `json:"error"` // bound of the vector's error, the value of CondStable
+	Error      float64     `json:"error"` // bound of the vector's error, the value of CondStable or CondBar
 }
 
 // verify checks the conditions of the stable-recovery theorem for every candidate w in the subspace s. With
@@ -133,7 +145,7 @@ func verify(s *subspace.Subspace, vectors *mat.Dense, bars []float64, o Options)
 						v.Error = bars[j] / (1 - c.Value)
 					}
 				case CondStable:
-					v.Conditions[i] = upper(CondStable, v.Error, o.StabilityMax)
+					v.Conditions[i] = upper(CondBar, v.Error, o.BarMax)
 				}
 			}
 		}
@@ -249,7 +261,7 @@ func strictness(elements []*mat.SymDense, u *mat.Dense, values []float64, y []fl
 }
 
 // verifySet checks the conditions of the whole set of accepted vectors.
-func verifySet(s *subspace.Subspace, accepted *mat.Dense, wanted int) ([]Condition, error) {
+func verifySet(s *subspace.Subspace, accepted *mat.Dense, wanted int, o Options) ([]Condition, error) {
 	conditions := []Condition{}
 	count := 0
 	if accepted != nil {
@@ -261,10 +273,31 @@ func verifySet(s *subspace.Subspace, accepted *mat.Dense, wanted int) ([]Conditi
 	if gap := s.Gap(); !math.IsNaN(gap) {
 		conditions = append(conditions, shown(lower(CondSetGap, math.Min(gap, 1e16), 2)))
 	}
+	// The certificates that need no gap. What the minors count is the subspace's, whatever was found in it.
+	if m := s.Dimension(); m <= subspace.MostMinors {
+		values, err := subspace.Minors(s)
+		if err != nil {
+			return nil, err
+		}
+		rankOnes := 0
+		for rankOnes < len(values) && values[rankOnes] <= boundMinors {
+			rankOnes++
+		}
+		conditions = append(conditions, shown(lower(CondSetMinors, float64(rankOnes), float64(m))))
+	}
 	if accepted == nil {
 		return conditions, nil
 	}
 	d, k := accepted.Dims()
+	objective := 1.0
+	for j := range k {
+		inside, err := s.Project(outerProduct(mat.Col(nil, j, accepted)))
+		if err != nil {
+			return nil, err
+		}
+		objective = math.Min(objective, mat.Norm(inside, 2))
+	}
+	conditions = append(conditions, shown(lower(CondSetObjective, objective, o.RankOneBound)))
 	gram, frame := mat.NewSymDense(k, nil), mat.NewSymDense(d, nil)
 	for i := range k {
 		v := mat.NewVecDense(d, mat.Col(nil, i, accepted))
@@ -288,11 +321,26 @@ func verifySet(s *subspace.Subspace, accepted *mat.Dense, wanted int) ([]Conditi
 	if err != nil {
 		return nil, err
 	}
+	if n := span.Dimension(); n <= subspace.MostMinors {
+		values, err := subspace.Minors(span)
+		if err != nil {
+			return nil, err
+		}
+		if n < len(values) {
+			conditions = append(conditions, shown(lower(CondSetIsolated, values[n], boundMinors)))
+		}
+	}
 	angles, err := subspace.Angles(s, span)
 	if err != nil {
 		return nil, err
 	}
 	return append(conditions, shown(upper(CondSetAngle, math.Sin(angles[len(angles)-1]), 0.5))), nil
+}
+
+func outerProduct(w []float64) *mat.SymDense {
+	h := mat.NewSymDense(len(w), nil)
+	h.SymOuterK(1, mat.NewDense(len(w), 1, w))
+	return h
 }
 
 // check is the stage: it verifies what the solver found and, where that is not enough, what the joint fit makes of it.
@@ -315,28 +363,32 @@ func (r *run) check() error {
 		return err
 	}
 	align := alignment(r.state.Points, r.state.Hessians, r.state.Vectors)
+	r.result.Unchecked = ""
+	if align == nil && r.options.AlignMin > 0 && len(verified) > 0 {
+		r.result.Unchecked = CondAlign + "; it takes points and Hessians, at least 2d + 4 of them, and linearly independent candidates"
+	}
 	for j := range align {
 		c := lower(CondAlign, align[j], r.options.AlignMin)
 		verified[j].Conditions = append(verified[j].Conditions, c)
 		verified[j].Accepted = verified[j].Accepted && c.Holds
 	}
-	var accepted [][]float64
-	r.state.Accepted = nil
-	for j, v := range verified {
-		if v.Accepted {
-			r.state.Accepted = append(r.state.Accepted, j)
-			accepted = append(accepted, mat.Col(nil, j, r.state.Vectors))
+	if r.state.Joint && len(s.Spectrum) >= s.Dimension() {
+		misfit := newJoint(s).misfit(r.state.Vectors)
+		r.result.measure("joint_misfit", misfit)
+		c := upper(CondMisfit, misfit, r.options.MisfitMax)
+		if r.settings.Refine {
+			c = shown(c) // until the network found decides
+		}
+		for j := range verified {
+			verified[j].Conditions = append(verified[j].Conditions, c)
+			verified[j].Accepted = verified[j].Accepted && (c.Holds || !c.Decides)
 		}
 	}
-	wanted := r.dimension()
-	set, err := verifySet(s, columns(accepted, s.Dim), wanted)
+	accepted, err := r.accept(verified)
 	if err != nil {
 		return err
 	}
-	r.result.Candidates, r.result.Set = verified, set
-	r.result.measure("accepted", float64(len(accepted)))
-	r.result.measure("rejected", float64(len(verified)-len(accepted)))
-	for _, c := range set {
+	for _, c := range r.result.Set {
 		r.report.progress(0, 0, c.String())
 	}
 	for j, v := range verified {
@@ -346,8 +398,115 @@ func (r *run) check() error {
 			}
 		}
 	}
-	r.report.finish("%d of %d candidates accepted", len(accepted), len(verified))
+	r.report.finish("%d of %d candidates accepted", accepted, len(verified))
 	return nil
+}
+
+// accept keeps what was verified, checks the set of those accepted, and returns how many they are.
+func (r *run) accept(verified []Verified) (int, error) {
+	var accepted [][]float64
+	r.state.Accepted = nil
+	for j, v := range verified {
+		if v.Accepted {
+			r.state.Accepted = append(r.state.Accepted, j)
+			accepted = append(accepted, mat.Col(nil, j, r.state.Vectors))
+		}
+	}
+	s := r.state.Subspace
+	set, err := verifySet(s, columns(accepted, s.Dim), r.wanted(), r.options)
+	if err != nil {
+		return 0, err
+	}
+	r.result.Candidates, r.result.Set, r.result.Accepted = verified, set, r.state.Accepted
+	r.result.measure("accepted", float64(len(accepted)))
+	r.result.measure("rejected", float64(len(verified)-len(accepted)))
+	for name, condition := range map[string]string{"minors": CondSetMinors, "objective": CondSetObjective} {
+		for _, c := range set {
+			if c.Name == condition {
+				r.result.measure(name, c.Value)
+			}
+		}
+	}
+	return len(accepted), nil
+}
+
+// confirm is the last word on the candidates, after least squares on all parameters. A network that agrees with fresh
+// answers to their noise says of every candidate whether it is one of its a_i or v_l(0). Of one that does not nothing
+// follows, and the misfit of the joint fit decides again.
+func (r *run) confirm() error {
+	n := r.result.Network
+	if r.state.Vectors == nil || r.state.Subspace == nil || r.result.Candidates == nil {
+		return nil // entered after the conditions were checked
+	}
+	verified := slices.Clone(r.result.Candidates)
+	exact := r.result.Exact()
+	var truth [][]float64
+	if exact {
+		truth = weightsAtOrigin(n, r.function)
+	}
+	for j, v := range verified {
+		conditions := slices.Clone(v.Conditions)
+		if exact {
+			w := mat.NewVecDense(r.order(), mat.Col(nil, j, r.state.Vectors))
+			if r.state.Reduction != nil {
+				var lifted mat.VecDense
+				lifted.MulVec(r.state.Reduction, w)
+				w = &lifted
+			}
+			largest := 0.0
+			for _, t := range truth {
+				largest = math.Max(largest, math.Abs(floats.Dot(t, w.RawVector().Data)))
+			}
+			conditions = append(conditions, lower(CondNetwork, largest, boundNetwork))
+		}
+		accepted := true
+		for i, c := range conditions {
+			if c.Name == CondMisfit {
+				conditions[i].Decides = !exact
+			}
+			accepted = accepted && (conditions[i].Holds || !conditions[i].Decides)
+		}
+		verified[j].Conditions, verified[j].Accepted = conditions, accepted
+		if !accepted && j < len(r.result.Layers) {
+			r.result.Layers[j] = 0
+		}
+	}
+	before := len(r.result.Accepted)
+	accepted, err := r.accept(verified)
+	switch {
+	case err != nil:
+		return err
+	case exact:
+		r.report.finish("the network found confirms %d of the %d accepted candidates", accepted, before)
+	case accepted < before:
+		r.report.finish("no network confirms the candidates of a joint fit with such a misfit: none is accepted")
+	}
+	return nil
+}
+
+// weightsAtOrigin returns the a_i and the v_l(0) of the network as unit vectors.
+func weightsAtOrigin(n *network.Network, g core.Function) [][]float64 {
+	m0, m1 := n.Sizes()
+	slopes := make([]float64, m0)
+	g.Apply(1, slopes, n.First.Bias)
+	var list [][]float64
+	add := func(w []float64) {
+		if norm := floats.Norm(w, 2); norm > 0 {
+			floats.Scale(1/norm, w)
+			list = append(list, w)
+		}
+	}
+	for i := range m0 {
+		add(slices.Clone(n.First.Weight.RawRowView(i)))
+	}
+	for l := range m1 {
+		v := make([]float64, n.Inputs())
+		for i := range m0 {
+			floats.AddScaled(v, n.Second.Weight.At(l, i)*slopes[i], n.First.Weight.RawRowView(i))
+		}
+		add(v)
+	}
+	return list
 }
 
 // Worst says for each condition of single matrices what the worst of the accepted candidates has, and how many of all

@@ -59,7 +59,7 @@ func solver(t *testing.T, name string) core.Solver {
 	t.Helper()
 	for _, f := range solvers.All() {
 		if f.Name == name {
-			o, err := f.Resolve(core.KindSolver, nil)
+			o, err := f.Resolve(core.KindSolver, SolverOptions(name, nil))
 			if err != nil {
 				t.Fatal(err)
 			}

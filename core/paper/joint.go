@@ -294,6 +294,21 @@ func (p *joint) search(ctx context.Context, rng *rand.Rand, given [][]float64, m
 	return best, nil
 }
 
+// misfit is the part of the samples' variation that the rank-ones of the vectors do not explain: |R|_F over the norm of
+// the data without the leading singular vector, which is H(0), with its drift all in the others.
+func (p *joint) misfit(w *mat.Dense) float64 {
+	_, _, _, loss, ok := p.project(w)
+	if !ok {
+		return math.Inf(1)
+	}
+	rows, m := p.data.Dims()
+	varying := mat.Norm(p.data, 2)
+	if m > 1 {
+		varying = mat.Norm(p.data.Slice(0, rows, 1, m), 2)
+	}
+	return math.Sqrt(loss) / math.Max(varying, 1e-300)
+}
+
 // fitJointly replaces the vectors by those of the joint fit, and the subspace by their span.
 func (r *run) fitJointly(ctx context.Context) error {
 	s := r.state.Subspace

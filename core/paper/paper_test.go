@@ -103,6 +103,41 @@ func condition(t *testing.T, v Verified, name string) Condition {
 	return Condition{}
 }
 
+func named(list []Condition) map[string]Condition {
+	byName := map[string]Condition{}
+	for _, c := range list {
+		byName[c.Name] = c
+	}
+	return byName
+}
+
+// aCurve are three rank-ones of a curve of them, in eight dimensions.
+func aCurve() *mat.Dense {
+	w := mat.NewDense(8, 3, nil)
+	for j, x := range [][2]float64{{1, 0}, {0, 1}, {math.Sqrt(0.5), math.Sqrt(0.5)}} {
+		w.Set(0, j, x[0])
+		w.Set(1, j, x[1])
+	}
+	return w
+}
+
+// blur returns the w_j w_j^T with random symmetric matrices of about the given norm added.
+func blur(w *mat.Dense, norm float64) []mat.Symmetric {
+	rng := random(21)
+	d, k := w.Dims()
+	list := make([]mat.Symmetric, k)
+	for j := range list {
+		h := outerProduct(mat.Col(nil, j, w))
+		for a := range d {
+			for b := a; b < d; b++ {
+				h.SetSym(a, b, h.At(a, b)+norm/float64(d)*rng.NormFloat64())
+			}
+		}
+		list[j] = h
+	}
+	return list
+}
+
 // Each condition on a case where it holds and one where it does not.
 func TestConditions(t *testing.T) {
 	o := parse(t, nil)
@@ -156,7 +191,7 @@ func TestConditions(t *testing.T) {
 		t.Errorf("at an isolated rank-one: %s", c)
 	}
 	// An error bar beyond the bound.
-	if v := single(s, mat.Col(nil, 3, w), []float64{0.9}); v.Accepted || condition(t, v, CondStable).Holds {
+	if v := single(s, mat.Col(nil, 3, w), []float64{0.9}); v.Accepted || condition(t, v, CondBar).Holds {
 		t.Errorf("an error bar of 0.9: %v", v.Conditions)
 	}
 	if v := single(s, mat.Col(nil, 3, w), []float64{1e-3}); !v.Accepted {
@@ -171,15 +206,11 @@ func TestConditions(t *testing.T) {
 
 	set := func(vectors *mat.Dense, wanted int) map[string]Condition {
 		t.Helper()
-		list, err := verifySet(s, vectors, wanted)
+		list, err := verifySet(s, vectors, wanted, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		named := map[string]Condition{}
-		for _, c := range list {
-			named[c.Name] = c
-		}
-		return named
+		return named(list)
 	}
 	good := set(w, 10)
 	if !good[CondSetCount].Holds || !good[CondSetRiesz].Holds || good[CondSetAngle].Value > 1e-6 {
@@ -198,6 +229,23 @@ func TestConditions(t *testing.T) {
 	}
 	if c := set(off, 10)[CondSetAngle]; c.Value < 0.1 {
 		t.Errorf("a set that is not the subspace's: %s", c)
+	}
+	// The certificates without a gap: everything of rank one is found and nothing else; what is not in W shows.
+	if good[CondSetMinors].Value != 10 || !good[CondSetObjective].Holds || good[CondSetObjective].Value < 1-1e-12 || !good[CondSetIsolated].Holds {
+		t.Errorf("an exact set: %v", good)
+	}
+	if c := set(off, 10)[CondSetObjective]; c.Holds {
+		t.Errorf("a vector that is not in the subspace: %s", c)
+	}
+	if c := set(aCurve(), 3)[CondSetIsolated]; c.Holds {
+		t.Errorf("a curve of rank-ones: %s", c)
+	}
+	blurred, err := subspace.Span(blur(w, 0.3), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := verifySet(blurred, nil, 10, o); err != nil || named(list)[CondSetMinors].Holds {
+		t.Errorf("a subspace without rank-ones: %v (%v)", list, err)
 	}
 	basis := mat.NewDense(8, 8, nil)
 	for i := range 8 {
@@ -218,7 +266,11 @@ func TestAlignment(t *testing.T) {
 		h := mat.NewSymDense(d, nil)
 		for j := range m {
 			v := mat.NewVecDense(d, mat.Col(nil, j, w))
-			h.SymRankOne(h, 0.1+floats.Dot(v.RawVector().Data, points.RawRowView(k)), v)
+			u := floats.Dot(v.RawVector().Data, points.RawRowView(k))
+			if j == 1 { // an extremum at 0: no gradient there
+				u = 3 * u * u
+			}
+			h.SymRankOne(h, 0.1+u, v)
 		}
 		list = append(list, h)
 	}
@@ -237,8 +289,121 @@ func TestAlignment(t *testing.T) {
 	}
 }
 
+// What a joint fit leaves unexplained: rounding where rank-ones made the samples, more than the bound where they drift.
+func TestMisfit(t *testing.T) {
+	const d, m = 8, 10
+	w := directions(3, d, m)
+	for _, drift := range []float64{0, 0.5} {
+		rng := random(4)
+		var list []mat.Symmetric
+		for range 60 {
+			h := mat.NewSymDense(d, nil)
+			for j := range m {
+				x := mat.Col(nil, j, w)
+				for i := range x {
+					x[i] += drift * rng.NormFloat64() / math.Sqrt(d)
+				}
+				h.SymRankOne(h, rng.NormFloat64(), mat.NewVecDense(d, x))
+			}
+			list = append(list, h)
+		}
+		s, err := subspace.Span(list, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		misfit, bound := newJoint(s).misfit(w), parse(t, nil).MisfitMax
+		if drift == 0 && misfit > 1e-12 || drift > 0 && misfit < 2*bound {
+			t.Errorf("drift %g: the misfit is %.1e", drift, misfit)
+		}
+	}
+}
+
+// After least squares on all parameters the network found decides on the candidates; one that does not agree with the
+// function decides nothing, and the misfit of the joint fit does again.
+func TestConfirm(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 8, M0: 6, M1: 2}, 0.3, "tanh", 1).Network
+	a, v := weights(n, g)
+	lift, w := mat.QR{}, append(append(a[:5:5], v...), mat.Col(nil, 0, directions(9, 8, 1))) // one a_i is missing, one vector is false
+	lift.Factorize(n.First.Weight.T())
+	var full, inside mat.Dense
+	lift.QTo(&full)
+	q := mat.DenseCopyOf(full.Slice(0, 8, 0, 6))
+	inside.Mul(q.T(), columns(w, 8))
+	vectors := split(&inside)
+	for _, x := range vectors {
+		floats.Scale(1/floats.Norm(x, 2), x)
+	}
+	for _, exact := range []bool{true, false} {
+		r := &run{problem: problem(nil, 8, 6, 2, g, "tanh", nil), options: parse(t, nil), function: g, result: &Result{Network: n, Uniform: &Uniform{Relative: 1}}}
+		r.settings = Settings{Refine: true}
+		r.report = report{&r.settings}
+		if exact {
+			r.result.Uniform.Relative = 1e-12
+		}
+		r.state = &State{Reduction: q, Vectors: columns(vectors, 6), Joint: true, Subspace: span(t, columns(vectors, 6))}
+		verified := make([]Verified, len(vectors))
+		for j := range verified {
+			verified[j] = Verified{Accepted: true, Conditions: []Condition{shown(upper(CondMisfit, 0.5, 0.03))}}
+		}
+		if _, err := r.accept(verified); err != nil || len(r.result.Accepted) != 8 {
+			t.Fatalf("accepted: %v (%v)", r.result.Accepted, err)
+		}
+		if err := r.confirm(); err != nil {
+			t.Fatal(err)
+		}
+		want := []int{0, 1, 2, 3, 4, 5, 6}
+		if !exact {
+			want = nil
+		}
+		if !slices.Equal(r.result.Accepted, want) {
+			t.Errorf("exact network: %v; accepted %v, wanted %v", exact, r.result.Accepted, want)
+		}
+		if exact {
+			for j, v := range r.result.Candidates {
+				if c := condition(t, v, CondNetwork); c.Holds != (j < 7) {
+					t.Errorf("candidate %d: %s", j, c)
+				}
+			}
+		}
+	}
+}
+
 func problem(a *asker, d, m0, m1 int, g core.Function, name string, s core.Solver) Problem {
 	return Problem{Oracle: a, Inputs: d, Candidates: []Candidate{{name, g}}, M0: m0, M1: m1, Solver: s, SolverName: "spectral"}
+}
+
+// In the paper's setting the conditions tell the candidates of the published program apart: hardly any right one is rejected,
+// and no accepted one is far from all a_i and v_l.
+func TestSeparation(t *testing.T) {
+	const d, m0, m1 = 20, 20, 5
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: d, M0: m0, M1: m1}, 0.05, "tanh", 1000).Network
+	result, err := Run(t.Context(), problem(hide(n, g), d, m0, m1, g, "tanh", solver(t, "spectral")), Settings{
+		Options: parse(t, core.Options{"hessians": "150"}), Seed: 1, StopAfter: StageVerify,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, v := weights(n, g)
+	right, kept := 0, 0
+	for j, w := range split(result.State.Vectors) {
+		accepted, far := result.Candidates[j].Accepted, math.Inf(1)
+		for _, x := range append(a, v...) {
+			far = math.Min(far, distance(w, x))
+		}
+		if far < 0.316 { // |cos| > 0.95
+			right++
+			if accepted {
+				kept++
+			}
+		} else if accepted && far > 0.65 { // |cos| < 0.79
+			t.Errorf("candidate %d, at %.2f from all weights, is accepted", j, far)
+		}
+	}
+	if right < 17 || float64(kept) < 0.8*float64(right) {
+		t.Errorf("of 25 vectors %d are found, %d of them accepted", right, kept)
+	}
 }
 
 // The whole method on a small network: what the solver finds is completed by the joint fit, attributed and assembled.
@@ -246,7 +411,7 @@ func TestNetwork(t *testing.T) {
 	g := function(t, "tanh")
 	n := teachers.Planted(teachers.Size{Inputs: 12, M0: 10, M1: 3}, 0.05, "tanh", 1).Network
 	a := hide(n, g)
-	result, err := Run(t.Context(), problem(a, 12, 10, 3, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, nil), Seed: 1, Refine: true})
+	result, err := Run(t.Context(), problem(a, 12, 10, 3, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, core.Options{"method": "extended"}), Seed: 1, Refine: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,6 +441,27 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// What a run asks is known beforehand, but for what its answers decide.
+func TestPlan(t *testing.T) {
+	g := function(t, "tanh")
+	n := teachers.Planted(teachers.Size{Inputs: 9, M0: 6, M1: 2}, 0.05, "tanh", 1).Network
+	for _, given := range []core.Options{
+		{"hessians": "40"}, {"hessians": "40", "stencil": "central", "attribution": "both", "reduce": "hessians"}, {"stencil": "cross", "reduce": "none", "attribution": "drift", "class": "general"},
+	} {
+		for _, stop := range []string{StageSubspace, StageAttribute, ""} {
+			a := hide(n, g)
+			s := Settings{Options: parse(t, given), Seed: 1, StopAfter: stop, Refine: stop == ""}
+			if _, err := Run(t.Context(), problem(a, 9, 6, 2, g, "tanh", solver(t, "spectral")), s); err != nil {
+				t.Fatal(err)
+			}
+			least, most := Plan(9, 6, 2, s)
+			if asked := a.Queries(); asked < least || asked > most || stop == StageSubspace && most > least+18 {
+				t.Errorf("%v to %q: %d queries, planned %d to %d", given, stop, asked, least, most)
+			}
+		}
+	}
+}
+
 // Without drift (a sum of ridge functions, as if the v_l were frozen) the paper's program alone finds everything, the
 // gap says how much there is, and both are so also without sizes.
 func TestFrozen(t *testing.T) {
@@ -296,7 +482,7 @@ func TestFrozen(t *testing.T) {
 		}
 		return y
 	}
-	for _, sizes := range [][2]int{{8, 2}, {0, 0}} {
+	for _, sizes := range [][2]int{{8, 2}, {0, 0}} { // given; from the spectrum
 		result, err := Run(t.Context(), problem(&asker{f: f}, 8, sizes[0], sizes[1], g, "tanh", solver(t, "spectral")), Settings{
 			Options: parse(t, core.Options{"joint": "never", "radius": "1", "stencil": "central", "hessians": "150"}), Seed: 2, StopAfter: StageVerify,
 		})
@@ -309,6 +495,75 @@ func TestFrozen(t *testing.T) {
 		if k := recalled(split(w), split(result.State.Vectors), 1e-3); k != 10 || len(result.Accepted) != 10 {
 			t.Errorf("sizes %v: %d of 10 found, %d accepted", sizes, k, len(result.Accepted))
 		}
+	}
+}
+
+// In a subspace that is too large the minors still count the rank-ones, where the sizes are wrong and no gap was asked for.
+func TestMinorsCount(t *testing.T) {
+	g := function(t, "tanh")
+	frozen := teachers.Frozen(teachers.Planted(teachers.Size{Inputs: 10, M0: 10, M1: 3}, 0.5, "tanh", 2).Network, g)
+	a := &asker{f: func(x *mat.Dense) []float64 { return frozen.Evaluate(g, x) }}
+	result, err := Run(t.Context(), problem(a, 10, 10, 3, g, "tanh", solver(t, "spectral")), Settings{
+		Options: parse(t, core.Options{"joint": "never", "radius": "1", "stencil": "central", "hessians": "100", "dimension": "17"}), Seed: 2, StopAfter: StageVerify,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := named(result.Set)[CondSetMinors]; c.Value != 13 || c.Bound != 17 || result.Metrics["minors"] != 13 {
+		t.Errorf("13 rank-ones in 17 dimensions: %s", c)
+	}
+}
+
+// The spectrum tells the dimension where there is a gap of W, whatever sizes are given. A gap that is only that of the
+// Taylor series at 0 does not count, and where there is none the run ends with a sentence.
+func TestSpectrum(t *testing.T) {
+	g := function(t, "tanh")
+	planted := teachers.Planted(teachers.Size{Inputs: 10, M0: 10, M1: 3}, 0.5, "tanh", 2).Network
+	frozen := teachers.Frozen(planted, g)
+	still := func(x *mat.Dense) []float64 { return frozen.Evaluate(g, x) }
+	dimension := func(f func(x *mat.Dense) []float64, m0 int, options core.Options) (int, float64, error) {
+		t.Helper()
+		options["stencil"], options["hessians"] = "central", "100"
+		p := problem(&asker{f: f}, 10, m0, 3, g, "tanh", solver(t, "spectral"))
+		result, err := Run(t.Context(), p, Settings{Options: parse(t, options), Seed: 1, StopAfter: StageSubspace})
+		if result.State.Subspace == nil {
+			return 0, 0, err
+		}
+		return result.State.Subspace.Dimension(), result.State.Subspace.Gap(), err
+	}
+	for _, radius := range []string{"0.3", "1", "4"} {
+		if m, gap, err := dimension(still, 9, core.Options{"radius": radius, "dimension": "spectrum"}); err != nil || m != 13 || gap < 10 {
+			t.Errorf("frozen, radius %s: dimension %d instead of 13, gap %.1e (%v)", radius, m, gap, err)
+		}
+	}
+	refused := func(text string, f func(x *mat.Dense) []float64, options core.Options) {
+		t.Helper()
+		if m, gap, err := dimension(f, 0, options); !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v: dimension %d, gap %.1e (%v), wanted %q", options, m, gap, err, text)
+		}
+	}
+	refused("give --m0 and --m1", hide(planted, g).f, core.Options{"radius": "1"})
+	refused("only parts H(0)", hide(planted, g).f, core.Options{"radius": "0.01"})
+	if _, _, err := dimension(still, 0, core.Options{"radius": "1", "gap-bound": "1e9"}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("a gap below the bound: %v", err)
+	}
+	if m, _, err := dimension(hide(planted, g).f, 0, core.Options{"dimension": "12"}); err != nil || m != 12 {
+		t.Errorf("dimension 12 given: %d (%v)", m, err)
+	}
+	// Exact Hessians: everything behind the gap is rounding.
+	state := &State{Points: draw(random(5), wordSphere, 60, 10, 1)}
+	for k := range 60 {
+		h := mat.NewSymDense(10, nil)
+		for j, w := range frozen.Weight {
+			u := []float64{floats.Dot(w, state.Points.RawRowView(k)) + frozen.Bias[j]}
+			g.Apply(2, u, u)
+			h.SymRankOne(h, frozen.Output[j]*u[0], mat.NewVecDense(10, w))
+		}
+		state.Hessians = append(state.Hessians, h)
+	}
+	result, err := Run(t.Context(), problem(&asker{f: still}, 10, 0, 0, g, "tanh", solver(t, "spectral")), Settings{Options: parse(t, nil), From: state, StopAfter: StageSubspace})
+	if err != nil || result.State.Subspace.Dimension() != 13 || result.State.Subspace.Gap() < 1e10 {
+		t.Errorf("exact Hessians: %v (%v)", result.Metrics, err)
 	}
 }
 
@@ -332,7 +587,7 @@ func TestStages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, stage := range []string{StageSample, StageVerify, StageAttribute} {
+	for _, stage := range []string{StageSample, StageSubspace, StageExtract, StageVerify, StageAttribute} {
 		state, err := Read(files[stage])
 		if err != nil {
 			t.Fatal(err)
@@ -347,6 +602,26 @@ func TestStages(t *testing.T) {
 		if math.Abs(two.Uniform.Max-one.Uniform.Max) > 1e-6*(1+one.Uniform.Max) {
 			t.Errorf("entered after %s the uniform error is %g instead of %g", stage, two.Uniform.Max, one.Uniform.Max)
 		}
+		if slices.Index(Stages, stage) >= slices.Index(Stages, StageVerify) {
+			continue // the conditions have been checked: only their verdict is in the file
+		}
+		if two.Unchecked != "" {
+			t.Errorf("entered after %s: not checked: %s", stage, two.Unchecked)
+		}
+		if len(two.Candidates) != len(one.Candidates) {
+			t.Fatalf("entered after %s there are %d candidates instead of %d", stage, len(two.Candidates), len(one.Candidates))
+		}
+		for j, v := range two.Candidates {
+			for i, c := range one.Candidates[j].Conditions {
+				if i >= len(v.Conditions) || v.Conditions[i].Name != c.Name || math.Abs(v.Conditions[i].Value-c.Value) > 1e-6 {
+					t.Errorf("entered after %s candidate %d: %v instead of %s", stage, j, v.Conditions, c)
+				}
+			}
+		}
+	}
+	bare, err := Run(t.Context(), problem(hide(n, g), 6, 6, 2, g, "tanh", s), Settings{Options: o, Seed: 5, From: &State{Subspace: one.State.Subspace}, StopAfter: StageVerify})
+	if err != nil || !strings.HasPrefix(bare.Unchecked, CondAlign) {
+		t.Errorf("a basis without Hessians: %q is not checked (%v)", bare.Unchecked, err)
 	}
 	counted := hide(n, g)
 	if _, err := Run(t.Context(), problem(counted, 6, 6, 2, g, "tanh", s), Settings{Options: o, Seed: 5, StopAfter: StageSample}); err != nil {
@@ -427,9 +702,32 @@ func TestShallow(t *testing.T) {
 	}
 }
 
+// Without options every choice is the paper's; method=extended makes the ones that are ours, unless they are given.
+func TestMethod(t *testing.T) {
+	o := parse(t, nil)
+	if o.Joint != "never" || o.Attribution != "saturation" || o.Stencil != "forward" || o.Sampling != "sphere" || o.Radius != 0 || o.Descent != "gradient" || o.Class != "paper" {
+		t.Errorf("the defaults are %+v", o)
+	}
+	if o = parse(t, core.Options{"method": "extended"}); o.Joint != "auto" || o.Attribution != "both" {
+		t.Errorf("method=extended: %+v", o)
+	}
+	if o = parse(t, core.Options{"method": "extended", "attribution": "saturation"}); o.Joint != "auto" || o.Attribution != "saturation" {
+		t.Errorf("method=extended and attribution=saturation: %+v", o)
+	}
+	if got := SolverOptions(DefaultSolver, core.Options{"gamma": "3"}); got["threshold"] == "" || got["gamma"] != "3" {
+		t.Errorf("the solver gets %v", got)
+	}
+	if got := SolverOptions(DefaultSolver, core.Options{"threshold": "0.1"}); got["threshold"] != "0.1" {
+		t.Errorf("the solver gets %v", got)
+	}
+	if got := SolverOptions("spm", nil); got != nil {
+		t.Errorf("another solver gets %v", got)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for option, text := range map[string]string{
-		"stencil=backward": "forward, central, cross", "hessians=many": "whole number", "radius=-1": "radius", "joint=maybe": "auto, always, never", "speed=9": "no option",
+		"stencil=backward": "forward, central, cross", "hessians=many": "whole number", "radius=-1": "radius", "joint=maybe": "auto, always, never", "method=ours": "published or extended", "speed=9": "no option",
 	} {
 		k, v, _ := strings.Cut(option, "=")
 		if _, err := Parse(core.Options{k: v}); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), text) {
@@ -451,6 +749,32 @@ func TestChernoff(t *testing.T) {
 	need, err := chernoff(pilot, 2)
 	if err != nil || need < 8*2*math.Log(40) || need > 2000 {
 		t.Errorf("the bound is %g (%v)", need, err)
+	}
+}
+
+// Where nothing drifts, twice the dimension is enough and the next ones say so; queries are those of the Hessians taken.
+func TestAdaptive(t *testing.T) {
+	g := function(t, "tanh")
+	planted := teachers.Planted(teachers.Size{Inputs: 10, M0: 10, M1: 3}, 0.5, "tanh", 2).Network
+	frozen := teachers.Frozen(planted, g)
+	for name, f := range map[string]func(x *mat.Dense) []float64{"frozen": func(x *mat.Dense) []float64 { return frozen.Evaluate(g, x) }, "drifting": hide(planted, g).f} {
+		a := &asker{f: f}
+		result, err := Run(t.Context(), problem(a, 10, 10, 3, g, "tanh", solver(t, "spectral")), Settings{
+			Options: parse(t, core.Options{"radius": "1", "stencil": "central", "hessians": "adaptive", "step": "1e-3"}), Seed: 2, StopAfter: StageSubspace,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, left := len(result.State.Hessians), result.Metrics["held_out"]
+		if n < 52 || n > 416 || len(a.asked) < n*stencilPoints(wordCentral, 10) || len(a.asked) > n*stencilPoints(wordCentral, 10)+30 {
+			t.Errorf("%s: %d Hessians for %d queries", name, n, len(a.asked))
+		}
+		if still := name == "frozen"; still != (left < 1e-4) || still != (result.State.Subspace.Gap() > 100) {
+			t.Errorf("%s: %.1e of the held-out Hessians is left out, the gap is %.1e", name, left, result.State.Subspace.Gap())
+		}
+	}
+	if _, err := Run(t.Context(), problem(hide(planted, g), 10, 0, 0, g, "tanh", nil), Settings{Options: parse(t, core.Options{"hessians": "adaptive"})}); !fault.Is(err, fault.Usage) {
+		t.Errorf("without sizes: %v", err)
 	}
 }
 
@@ -505,6 +829,40 @@ func TestReadRefuses(t *testing.T) {
 	} {
 		if _, err := Read(write(arrays)); !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%v gives %v; wanted %q", arrays, err, text)
+		}
+	}
+}
+
+// The reduced dimension comes from the spectrum of gradients or of Hessians, and there is none where all inputs count.
+func TestReduce(t *testing.T) {
+	for _, activation := range []string{"tanh", "sigmoid"} {
+		g := function(t, activation)
+		for _, m0 := range []int{5, 12} {
+			n := teachers.Planted(teachers.Size{Inputs: 12, M0: m0, M1: 2}, 0.05, activation, 3).Network
+			for _, how := range []string{wordGradients, wordHessians} {
+				result, err := Run(t.Context(), problem(hide(n, g), 12, 0, 0, g, activation, nil), Settings{Options: parse(t, core.Options{"reduce": how}), StopAfter: StageReduce, Seed: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				q := result.State.Reduction
+				if m0 == 12 {
+					if q != nil {
+						t.Errorf("%s, %s: 12 dimensions were reduced", activation, how)
+					}
+					continue
+				}
+				if q == nil {
+					t.Errorf("%s, %s: no reduction: %.1e", activation, how, result.State.ReductionSpectrum)
+					continue
+				}
+				var inside, back mat.Dense
+				inside.Mul(n.First.Weight, q)
+				back.Mul(&inside, q.T())
+				back.Sub(&back, n.First.Weight)
+				if _, r := q.Dims(); r != 5 || mat.Norm(&back, 2) > 1e-4 {
+					t.Errorf("%s, %s: %d dimensions, the a_i are off by %.1e", activation, how, r, mat.Norm(&back, 2))
+				}
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (r *run) reduce(ctx context.Context) error {
 	how := r.options.Reduce
 	if how == wordAuto {
 		how = wordNone
-		if r.problem.M0 > 0 && r.problem.M0 < d {
+		if r.problem.M0 < d { // also where it is not known: the spectrum says
 			how = wordGradients
 		}
 	}
@@ -40,7 +40,7 @@ func (r *run) reduce(ctx context.Context) error {
 	}
 	radius := r.options.ReduceRadius * math.Sqrt(float64(d))
 	points := draw(r.rng, wordGaussian, n, d, radius)
-	kind := r.options.Stencil
+	kind := atLeastCentral(r.options.Stencil)
 	step, err := r.step(ctx, kind)
 	if err != nil {
 		return err

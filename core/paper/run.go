@@ -58,8 +58,10 @@ type Result struct {
 	Extracted  []Verified  `json:"extracted,omitempty"`
 	Candidates []Verified  `json:"candidates"`
 	Set        []Condition `json:"set"`
-	Accepted   []int       `json:"accepted"` // indices of candidates
-	Layers     []int       `json:"layers"`   // of each candidate: 1, 2, or 0 where rejected
+	// Unchecked is a condition of candidates that could not be computed; empty where there is none.
+	Unchecked string `json:"unchecked,omitempty"`
+	Accepted  []int  `json:"accepted"` // indices of candidates
+	Layers    []int  `json:"layers"`   // of each candidate: 1, 2, or 0 where rejected
 	// Criteria are the layers by each criterion of attribution that was asked.
 	Criteria map[string][]int `json:"criteria,omitempty"`
 	// Uniform is the error of the network on fresh points, uniform in a ball.
@@ -87,6 +89,14 @@ type Uniform struct {
 	Radius   float64 `json:"radius"`
 	Max      float64 `json:"max"`      // largest |f - found|
 	Relative float64 `json:"relative"` // root mean square over the standard deviation of f
+}
+
+// Allowed is the relative error up to which a network agrees with fresh answers: noise, or 1e-9.
+func (r *Result) Allowed() float64 { return math.Max(1e-9, 30*math.Max(r.Metrics["noise"], 1e-14)) }
+
+// Exact reports whether the network found agrees with fresh answers.
+func (r *Result) Exact() bool {
+	return r.Network != nil && r.Uniform != nil && r.Uniform.Relative <= r.Allowed()
 }
 
 // run is one run.
@@ -213,7 +223,10 @@ func (r *run) stage(ctx context.Context, stage string) error {
 	if err != nil {
 		return err
 	}
-	return r.uniform(ctx)
+	if err := r.uniform(ctx); err != nil || !r.settings.Refine || r.problem.Shallow {
+		return err
+	}
+	return r.confirm()
 }
 
 // verify checks the conditions, and where they reject too much lets the joint fit have its turn.
@@ -221,11 +234,7 @@ func (r *run) verify(ctx context.Context) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	wanted := r.dimension()
-	if wanted == 0 && r.state.Subspace != nil {
-		wanted = r.state.Subspace.Dimension()
-	}
-	again := r.options.Joint == wordAlways || (r.options.Joint == wordAuto && len(r.state.Accepted) < wanted)
+	again := r.options.Joint == wordAlways || (r.options.Joint == wordAuto && len(r.state.Accepted) < r.wanted())
 	if again && !r.state.Joint {
 		before, extracted, set := *r.state, r.result.Candidates, r.result.Set
 		r.result.measure("extracted_accepted", float64(len(r.state.Accepted)))
@@ -240,8 +249,13 @@ func (r *run) verify(ctx context.Context) error {
 			if len(r.state.Accepted) < len(before.Accepted) && r.options.Joint == wordAuto {
 				// The samples do not determine so many unknowns: the paper's own candidates are the better ones.
 				*r.state, r.result.Candidates, r.result.Set, r.result.Extracted = before, extracted, set, nil
+				r.result.Accepted = before.Accepted
 				r.result.measure("accepted", float64(len(before.Accepted)))
-				r.report.finish("of the joint fit's vectors even fewer are accepted: %d of the solver's %d stay", len(before.Accepted), len(extracted))
+				why := "of the joint fit's vectors even fewer are accepted"
+				if misfit := r.result.Metrics["joint_misfit"]; misfit > r.options.MisfitMax && !r.settings.Refine {
+					why = fmt.Sprintf("the joint fit leaves %.1e of what varies unexplained, more than %.3g", misfit, r.options.MisfitMax)
+				}
+				r.report.finish("%s: %d of the solver's %d stay", why, len(before.Accepted), len(extracted))
 			}
 		}
 	}

@@ -83,7 +83,7 @@ func (s *State) done() string {
 	return ""
 }
 
-// Write writes the state as a NumPy archive. Hessians are left out once there is a subspace.
+// Write writes the state as a NumPy archive. Hessians are left out once the conditions are checked, which need them last.
 func (s *State) Write(w io.Writer) error {
 	var arrays []npy.Member
 	add := func(name string, data []float64, shape ...int) {
@@ -115,12 +115,13 @@ func (s *State) Write(w io.Writer) error {
 		}
 		add(name, data, count, n, n)
 	}
+	if s.Hessians != nil && !s.Verified {
+		dense("points", s.Points)
+		stack("hessians", len(s.Hessians), func(k int) *mat.SymDense { return s.Hessians[k] })
+	}
 	if s.Subspace != nil {
 		stack("basis", s.Subspace.Dimension(), s.Subspace.Element)
 		vector("spectrum", s.Subspace.Spectrum)
-	} else if s.Hessians != nil {
-		dense("points", s.Points)
-		stack("hessians", len(s.Hessians), func(k int) *mat.SymDense { return s.Hessians[k] })
 	}
 	dense("vectors", s.Vectors)
 	vector("bars", finite(s.Bars))
