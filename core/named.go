@@ -51,3 +51,26 @@ func FormatNamed(name string, options Options) string {
 	sort.Strings(pairs)
 	return name + "(" + strings.Join(pairs, ",") + ")"
 }
+
+// SplitLayers takes the activations of two hidden layers apart: NAME for both, or G,H, each with options of its own, as in
+// "leaky(slope=0.2),elu". Second is empty where both have the first. The error is a [fault.Usage].
+func SplitLayers(text string) (first, second string, err error) {
+	depth, cuts := 0, []int(nil)
+	for k, r := range text {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		case r == ',' && depth == 0:
+			cuts = append(cuts, k)
+		}
+	}
+	switch len(cuts) {
+	case 0:
+		return text, "", nil
+	case 1:
+		return text[:cuts[0]], text[cuts[0]+1:], nil
+	}
+	return "", "", fault.New(fault.Usage, "activation %q is neither NAME nor G,H, the activations of the two layers", text)
+}

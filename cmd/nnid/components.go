@@ -83,28 +83,18 @@ func (f *identifyFlags) openRest(ctx context.Context, h *host.Host, logger hclog
 	return solverErr
 }
 
-// layers takes --activation apart: NAME for both layers, or G,H, each with options of its own, as in "leaky(slope=0.2),elu".
+// layers takes --activation apart: NAME for both layers, or G,H. There is no auto for one of them.
 func layers(text string) (first, second []string, err error) {
-	var parts []string
-	depth, from := 0, 0
-	for k, r := range text {
-		switch {
-		case r == '(':
-			depth++
-		case r == ')':
-			depth--
-		case r == ',' && depth == 0:
-			parts = append(parts, text[from:k])
-			from = k + 1
-		}
+	g, h, err := core.SplitLayers(text)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case h == "":
+		return []string{g}, nil, nil
+	case g == auto || h == auto:
+		return nil, nil, fault.New(fault.Usage, "--activation %q is neither NAME nor G,H, the activations of the two layers; auto stands for both", text)
 	}
-	switch parts = append(parts, text[from:]); {
-	case len(parts) == 1:
-		return parts, nil, nil
-	case len(parts) == 2 && !slices.Contains(parts, auto):
-		return parts[:1], parts[1:], nil
-	}
-	return nil, nil, fault.New(fault.Usage, "--activation %q is neither NAME nor G,H, the activations of the two layers", text)
+	return []string{g}, []string{h}, nil
 }
 
 func (f *identifyFlags) openActivations(ctx context.Context, h *host.Host, logger hclog.Logger, names []string, options core.Options) ([]identify.Candidate, error) {

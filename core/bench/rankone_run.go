@@ -268,7 +268,7 @@ func (r *RankOneRunner) pipeline(ctx context.Context, spec RankOneSpec, path str
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := r.Runner.candidates(ctx, hidden, teacher.Minimal.First.Activation)
+	candidates, _, err := r.Runner.candidates(ctx, hidden, teacher.Minimal.First.Activation)
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	var m0, m1 int
 	if truth != nil {
 		m0, m1 = truth.Sizes()
-		record.Size, record.Parameters, record.Activation = teachers.Size{Inputs: truth.Inputs(), M0: m0, M1: m1}, truth.Parameters(), truth.First.Activation
+		record.Size, record.Parameters, record.Activation = teachers.Size{Inputs: truth.Inputs(), M0: m0, M1: m1}, truth.Parameters(), truth.Activations()
 	} else {
 		m0 = len(teacher.Shallow.Weight)
 		record.Size, record.Activation = teachers.Size{Inputs: teacher.Shallow.Inputs(), M0: m0}, teacher.Shallow.Activation
@@ -210,12 +210,12 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := r.candidates(ctx, j.spec, record.Activation)
+	candidates, others, err := r.candidates(ctx, j.spec, record.Activation)
 	if err != nil {
 		return nil, err
 	}
 	problem := identify.Problem{
-		Oracle: session, Info: session.Info(), Candidates: candidates, Domain: j.spec.Domain, Solver: solver, SolverName: j.spec.Solver,
+		Oracle: session, Info: session.Info(), Candidates: candidates, Second: others, Domain: j.spec.Domain, Solver: solver, SolverName: j.spec.Solver,
 	}
 	if j.spec.Sizes == given {
 		problem.M0, problem.M1 = m0, m1
@@ -282,26 +282,35 @@ func (r *Runner) judge(ctx context.Context, record *Record, truth *network.Netwo
 	if !record.SizesRight() {
 		return
 	}
-	function, err := r.function(ctx, truth.First.Activation)
-	if err != nil {
+	found := result.Network.Clone()
+	rewritten := func(in, as string, write func(network.Affine, string)) (core.Facts, bool) {
+		want, err := r.function(ctx, as)
+		if err != nil {
+			return core.Facts{}, false
+		}
+		if in == as {
+			return want.Facts(), true
+		}
+		// tanh and sigmoid describe the same networks: no query tells which of them was meant.
+		have, err := r.function(ctx, in)
+		if err != nil {
+			return core.Facts{}, false
+		}
+		relation, ok := network.Equivalent(have, want)
+		if ok {
+			write(relation, as)
+		}
+		return want.Facts(), ok
+	}
+	g, ok := rewritten(found.First.Activation, truth.First.Activation, found.RewriteFirst)
+	if !ok {
 		return
 	}
-	found := result.Network
-	if found.First.Activation != truth.First.Activation {
-		// tanh and sigmoid describe the same networks: no query tells which of them was meant.
-		other, err := r.function(ctx, found.First.Activation)
-		if err != nil {
-			return
-		}
-		relation, ok := network.Equivalent(other, function)
-		if !ok {
-			return
-		}
-		found = found.Clone()
-		found.RewriteFirst(relation, truth.First.Activation)
-		found.RewriteSecond(relation, truth.First.Activation)
+	h, ok := rewritten(found.Second.Activation, truth.Second.Activation, found.RewriteSecond)
+	if !ok {
+		return
 	}
-	c, err := network.Compare(truth, found, function.Facts(), function.Facts())
+	c, err := network.Compare(truth, found, g, h)
 	if err != nil {
 		return
 	}
@@ -421,23 +430,39 @@ func (r *Runner) oracle(ctx context.Context, teacher *teachers.Teacher, spec Spe
 	})
 }
 
-func (r *Runner) candidates(ctx context.Context, spec Spec, truth string) ([]identify.Candidate, error) {
-	names := []string{spec.Candidates}
+// candidates returns those for the first layer, or for both where second is nil.
+func (r *Runner) candidates(ctx context.Context, spec Spec, truth string) (first, second []identify.Candidate, err error) {
+	names, others := []string{spec.Candidates}, []string(nil)
 	switch spec.Candidates {
-	case given:
-		names = []string{truth}
 	case auto:
 		names = r.Activations
-	}
-	var candidates []identify.Candidate
-	for _, name := range names {
-		function, err := r.function(ctx, name)
-		if err != nil {
-			return nil, err
+	default:
+		text := spec.Candidates
+		if text == given {
+			text = truth
 		}
-		candidates = append(candidates, identify.Candidate{Name: name, Function: function})
+		g, h, err := core.SplitLayers(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		if names = []string{g}; h != "" {
+			others = []string{h}
+		}
 	}
-	return candidates, nil
+	open := func(names []string) (candidates []identify.Candidate, err error) {
+		for _, name := range names {
+			function, err := r.function(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			candidates = append(candidates, identify.Candidate{Name: name, Function: function})
+		}
+		return candidates, nil
+	}
+	if first, err = open(names); err == nil {
+		second, err = open(others)
+	}
+	return first, second, err
 }
 
 // function compiles an activation once.

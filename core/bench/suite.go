@@ -267,6 +267,17 @@ func (s Spec) check() error {
 	case !(s.Shift >= 0) || math.IsInf(s.Shift, 0):
 		return fmt.Errorf("network: shift is %g; it must be a standard deviation", s.Shift)
 	}
+	for _, text := range []string{s.Activation, s.Candidates} {
+		switch _, h, err := core.SplitLayers(text); {
+		case err != nil:
+			return err
+		case h == "":
+		case s.Family != FamilyPlanted && s.Family != FamilyFile:
+			return fmt.Errorf("activation %q: the family %s has the same in both layers", text, s.Family)
+		case s.Recipe != identify.RecipeExact:
+			return fmt.Errorf("activation %q: the recipe %s is for one activation in both layers", text, s.Recipe)
+		}
+	}
 	return s.checkPaper()
 }
 

@@ -78,6 +78,24 @@ func (e *bends) stepped(ctx context.Context) (done bool, err error) {
 			e.evidence = append(e.evidence, Evidence{1, c.Name, 1}) // its tails are of another kind
 		}
 	}
+	evidence := e.evidence
+	for range stepAttempts {
+		e.evidence, e.units = slices.Clone(evidence), nil
+		done, again, err := e.attemptSteps(ctx, rivals)
+		if !again {
+			return done, err
+		}
+	}
+	// What explained the steps best is likely all the same.
+	e.problem.Candidates, e.scales, e.units = []Candidate{e.family.Candidate}, nil, nil
+	return false, nil
+}
+
+// stepAttempts is how often steps are tried, along other lines and at other points each time.
+const stepAttempts = 2
+
+// attemptSteps is one attempt of stepped; again says that it failed where another may not.
+func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, again bool, err error) {
 	e.report.start("first layer")
 	for missed, quiet := true, 2; missed && quiet <= 8; quiet *= 2 {
 		e.units, err = sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
@@ -93,7 +111,7 @@ func (e *bends) stepped(ctx context.Context) (done bool, err error) {
 			missed, err = e.missed(ctx)
 		}
 		if err != nil {
-			return !fault.Is(err, fault.Unsupported) || ctx.Err() != nil, keep(ctx, err)
+			return !fault.Is(err, fault.Unsupported) || ctx.Err() != nil, false, keep(ctx, err)
 		}
 	}
 	if e.scales.Algebraic {
@@ -101,7 +119,7 @@ func (e *bends) stepped(ctx context.Context) (done bool, err error) {
 	}
 	if len(e.units) == 0 {
 		e.report.finish("no unit of the first layer was found")
-		return false, nil
+		return false, false, nil
 	}
 	e.report.finish("%d units", len(e.units))
 	g, shapes := e.explainSteps(rivals)
@@ -109,17 +127,44 @@ func (e *bends) stepped(ctx context.Context) (done bool, err error) {
 	if e.problem.Second == nil && exponential(g.Function.Facts()) {
 		// Run has more ways to a second layer of the same activation, and goes on from here.
 		e.problem.Candidates = slices.DeleteFunc(slices.Clone(rivals), func(c Candidate) bool { return !alike(c, g) })
-		return false, nil
+		return false, false, nil
 	}
-	if err := e.behind(ctx, g, shapes); err != nil {
-		if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
-			return true, err
-		}
-		e.report.finish("%v", err)
-		e.problem.Candidates, e.scales, e.units = []Candidate{g}, nil, nil
-		return false, nil
+	if err = e.behind(ctx, g, shapes); err == nil {
+		err = e.agrees(ctx)
 	}
-	return true, nil
+	if err == nil {
+		return true, false, nil
+	}
+	if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+		return true, false, err
+	}
+	e.report.finish("%v", err)
+	e.found, e.certificate, e.h = nil, nil, Candidate{}
+	e.family = family{Candidate: g}
+	return false, true, nil
+}
+
+// agrees compares the network found with answers where its units are alive and where most are saturated: what was misjudged of a
+// unit in one place shows in another.
+func (e *bends) agrees(ctx context.Context) error {
+	const (
+		count = 12
+		most  = 1e-6 // of the spread of f
+	)
+	x := mat.NewDense(count, e.problem.Info.Inputs, nil)
+	for k := range count {
+		e.place(x.RawRowView(k))
+	}
+	y, err := e.problem.Oracle.Ask(ctx, x)
+	if err != nil {
+		return err
+	}
+	g, h := e.layers()
+	floats.Sub(y, e.found.Evaluate(g.Function, h.Function, x))
+	if away := floats.Norm(y, 2) / math.Sqrt(count); away > most*e.scales.Spread {
+		return fault.New(fault.Unsupported, "the network found explains the answers it was fitted to, and leaves %.1e of the spread at others", away/e.scales.Spread)
+	}
+	return nil
 }
 
 // nearlyParallel is the angle from which units are never taken for one.

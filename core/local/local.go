@@ -203,7 +203,7 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		data := s.data()
 		student := s.student(k0, k1, data)
-		n, loss, err := s.fit(ctx, student, data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-3, damping: 1e-2})
+		n, loss, err := s.fit(ctx, student, data, fitSettings{iterations: 200, target: s.enough(), patience: 8, gain: 1e-3, damping: 1e-2})
 		if err != nil {
 			return nil, err
 		}
@@ -226,6 +226,13 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 			return nil, err
 		}
 		data = s.data()
+		if loss <= s.exact {
+			for _, layer := range []int{1, 0} {
+				if n, loss, err = s.pruneMany(ctx, n, layer, loss, data); err != nil {
+					return nil, err
+				}
+			}
+		}
 		n, loss, err = s.prune(ctx, n, loss, data)
 		if err != nil {
 			return nil, err

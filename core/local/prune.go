@@ -172,7 +172,7 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 			if tried[r.layer]++; tried[r.layer] > tries {
 				continue
 			}
-			effort := fitSettings{iterations: 40, target: s.target, patience: 3, gain: 0.05, damping: 1e-5}
+			effort := fitSettings{iterations: 40, target: s.enough(), patience: 3, gain: 0.05, damping: 1e-5}
 			if loss > s.exact {
 				effort.iterations, effort.patience, effort.gain = 80, 5, 0.02
 			}
@@ -208,3 +208,43 @@ func (s *search) prune(ctx context.Context, n *network.Network, loss float64, da
 		}
 	}
 }
+
+// pruneMany removes units of one layer as [search.prune] does, but with one fit for many of them: half of the units first, then half of that.
+// It never leaves fewer units than are known to be there.
+func (s *search) pruneMany(ctx context.Context, n *network.Network, layer int, loss float64, data refine.Data) (*network.Network, float64, error) {
+	units := func(n *network.Network) int {
+		m0, m1 := n.Sizes()
+		return [2]int{m0, m1}[layer]
+	}
+	known := [2]int{s.settings.M0, s.settings.M1}[layer]
+	count := units(n) / 2
+	if layer == 0 && known == 0 && s.r < units(n) { // there are seldom fewer units than inputs, nor more
+		count = units(n) - s.r
+	}
+	for ; count > 1; count /= 2 {
+		if units(n)-count < known {
+			continue
+		}
+		trial := n
+		for range count {
+			for _, r := range removals(trial, s.g, s.h, data.X) {
+				if r.layer == layer {
+					trial = r.apply(trial)
+					break
+				}
+			}
+		}
+		fitted, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 40, target: s.enough(), patience: 3, gain: 0.05, damping: 1e-5})
+		if err != nil {
+			return n, loss, err
+		}
+		s.trace("    prune %d of layer %d at once: loss %.1e -> %.1e", count, layer, loss, l)
+		if l <= s.exact {
+			n, loss = fitted, l
+		}
+	}
+	return n, loss, nil
+}
+
+// enough is the loss at which a fit that only has to show that a network has arrived may end.
+func (s *search) enough() float64 { return math.Max(s.target, 1e-2*s.exact) }

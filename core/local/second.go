@@ -9,7 +9,6 @@ import (
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/query"
-	"github.com/nnid/nnid/core/refine"
 	"github.com/nnid/nnid/core/sample"
 )
 
@@ -61,7 +60,7 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 		s.exact = math.Max(s.exact, math.Min(4*loss, plateau*s.variance))
 		data := s.data()
 		if loss <= s.exact {
-			if n, loss, err = s.pruneMany(ctx, n, loss, data); err != nil {
+			if n, loss, err = s.pruneMany(ctx, n, 1, loss, data); err != nil {
 				return nil, Statistics{}, err
 			}
 		}
@@ -231,31 +230,6 @@ func (s *search) withRandomUnits(n *network.Network, count int) *network.Network
 // plateau is the loss, as a fraction of the variance, at which a student counts as arrived that gets no further: errors of the
 // first layer may leave that much.
 const plateau = 1e-10
-
-// pruneMany removes units as [search.prune] does, but with one fit for many of them: half of the spare ones first.
-func (s *search) pruneMany(ctx context.Context, n *network.Network, loss float64, data refine.Data) (*network.Network, float64, error) {
-	_, m1 := n.Sizes()
-	for count := m1 / 2; count > 1; count /= 2 {
-		trial := n
-		for range count {
-			for _, r := range removals(trial, s.g, s.h, data.X) {
-				if r.layer == 1 {
-					trial = r.apply(trial)
-					break
-				}
-			}
-		}
-		fitted, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 40, target: s.target, patience: 3, gain: 0.05, damping: 1e-5})
-		if err != nil {
-			return n, loss, err
-		}
-		s.trace("    prune %d at once: loss %.1e -> %.1e", count, loss, l)
-		if l <= s.exact {
-			n, loss = fitted, l
-		}
-	}
-	return n, loss, nil
-}
 
 // SecondParameters returns the number of free parameters of the first students that [Second] fits behind m0 units; m1 is 0 when not known.
 func SecondParameters(m0, m1 int) int {

@@ -76,9 +76,20 @@ func (f *fit) bias(p *sample.Profile, norm, shift float64) float64 {
 	}
 	at := []float64{shift}
 	f.g.Apply(0, at, at)
-	away := (at[0]-f.facts.Left.Intercept)/(f.facts.Right.Intercept-f.facts.Left.Intercept) - part
-	return faith * away * away
+	height := f.facts.Right.Intercept - f.facts.Left.Intercept
+	away := (at[0]-f.facts.Left.Intercept)/height - part
+	loss := faith * away * away
+	// Where g has all but ended F would have to be steeper than any is, for f to be steep there.
+	slope := []float64{shift}
+	f.g.Apply(1, slope, slope)
+	if flat := math.Log10(math.Abs(height / f.width / slope[0])); flat > flattest && part > 0.01 && part < 0.99 {
+		loss += 100 * faith * math.Pow(math.Min(flat, 20)-flattest, 2)
+	}
+	return loss
 }
+
+// flattest is how many powers of ten g's slope at the middle of a step may be less than in g's middle.
+const flattest = 2
 
 // fit is one activation.
 type fit struct {

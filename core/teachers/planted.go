@@ -3,6 +3,7 @@ package teachers
 import (
 	"fmt"
 
+	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/sample"
@@ -22,7 +23,7 @@ func (s Size) Check() error {
 }
 
 // Planted returns a network after arXiv 1907.00485, section 4: weights a_i and b_l uniform on the unit spheres, all
-// c_l = 1 and c0 = 0, and shifts theta_i and tau_l normal with standard deviation shift.
+// c_l = 1 and c0 = 0, and shifts theta_i and tau_l normal with standard deviation shift. The activation is that of both layers, or "G,H".
 func Planted(size Size, shift float64, activation string, seed uint64) *Teacher {
 	n := planted(size, shift, activation, seed)
 	return &Teacher{Network: n, Minimal: n}
@@ -30,7 +31,11 @@ func Planted(size Size, shift float64, activation string, seed uint64) *Teacher 
 
 func planted(size Size, shift float64, activation string, seed uint64) *network.Network {
 	rng := generator(seed, 0x706c616e746564)
-	n := network.New(size.Inputs, size.M0, size.M1, activation, activation)
+	g, h, err := core.SplitLayers(activation)
+	if err != nil || h == "" {
+		g, h = activation, activation
+	}
+	n := network.New(size.Inputs, size.M0, size.M1, g, h)
 	for i := range size.M0 {
 		n.First.Weight.SetRow(i, sample.Direction(rng, size.Inputs))
 		n.First.Bias[i] = shift * rng.NormFloat64()
