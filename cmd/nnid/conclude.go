@@ -19,6 +19,7 @@ import (
 	"github.com/nnid/nnid/core/files"
 	"github.com/nnid/nnid/core/host"
 	"github.com/nnid/nnid/core/identify"
+	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/query"
 )
 
@@ -106,7 +107,12 @@ func (f *identifyFlags) conclude(ctx context.Context, h *host.Host, directory *r
 	}
 	errs = append(errs, err)
 	f.emit(directory, eventLine{Kind: "result", RunDir: directory.path, Result: result})
+	files = append(files, directory.stages...)
 	if summary && !f.json {
+		if result.Paper != nil && len(result.Paper.Candidates) > 0 {
+			errs = append(errs, paper.WriteTable(f.streams.out, result.Paper.Candidates, result.Paper.Layers))
+			fmt.Fprintln(f.streams.out)
+		}
 		f.summarise(ctx, h, directory, files, result)
 	}
 	return errors.Join(errs...)

@@ -106,15 +106,22 @@ func (d *runDirectory) saveStage(stage string, state *paper.State) error {
 	if err := state.Write(&content); err != nil {
 		return err
 	}
-	return d.write(name, content.Bytes())
+	if err := d.write(name, content.Bytes()); err != nil {
+		return err
+	}
+	d.stages = append(d.stages, name)
+	return nil
 }
 
-// summarisePaper prints the conditions beside their bounds.
+// summarisePaper prints what became of the candidates and the conditions of the set and of the worst accepted, beside their bounds.
 func summarisePaper(w io.Writer, r *paper.Result) {
 	if r == nil {
 		return
 	}
 	fmt.Fprintf(w, "stage\t%s\n", r.Stage)
+	if u := r.Uniform; u != nil {
+		fmt.Fprintf(w, "uniform error\t%.1e on %s of the ball of radius %.3g\n", u.Max, plural(int64(u.Points), "fresh point"), u.Radius)
+	}
 	if r.Candidates == nil {
 		return
 	}
@@ -128,6 +135,9 @@ func summarisePaper(w io.Writer, r *paper.Result) {
 		fmt.Fprintf(w, "extracted\t%d candidates, %d accepted by the conditions; the joint fit replaced them\n", len(r.Extracted), accepted)
 	}
 	fmt.Fprintf(w, "candidates\t%d, %d accepted\n", len(r.Candidates), len(r.Accepted))
+	if r.Layers != nil {
+		fmt.Fprintf(w, "layers\t%s\n", layersOf(r))
+	}
 	for _, c := range r.Set {
 		fmt.Fprintf(w, "condition\t%s\n", c)
 	}
@@ -137,11 +147,24 @@ func summarisePaper(w io.Writer, r *paper.Result) {
 	for _, line := range paper.Worst(r.Candidates) {
 		fmt.Fprintf(w, "condition\t%s\n", line)
 	}
-	for j, v := range r.Candidates {
-		for _, c := range v.Conditions {
-			if c.Decides && !c.Holds {
-				fmt.Fprintf(w, "rejected\tcandidate %d: %s\n", j, c)
-			}
-		}
+}
+
+// layersOf says how many of the accepted vectors are of which layer, and by which criterion.
+func layersOf(r *paper.Result) string {
+	count := [3]int{}
+	for _, layer := range r.Layers {
+		count[layer]++
 	}
+	text := fmt.Sprintf("%d of the accepted are a_i, %d are v_l", count[1], count[2])
+	_, saturation := r.Criteria[paper.AttributeSaturation]
+	_, drift := r.Criteria[paper.AttributeDrift]
+	switch {
+	case saturation && drift:
+		return fmt.Sprintf("%s, by %s; %s agrees on %.0f %%", text, paper.AttributeDrift, paper.AttributeSaturation, 100*r.Metrics["attribution_agreement"])
+	case drift:
+		return text + ", by " + paper.AttributeDrift
+	case saturation:
+		return text + ", by " + paper.AttributeSaturation
+	}
+	return text
 }

@@ -31,7 +31,8 @@ const (
 
 // runDirectory is where a run keeps its files.
 type runDirectory struct {
-	path string
+	path   string
+	stages []string // files that the stages of this run of the recipe paper wrote
 
 	mu     sync.Mutex
 	events *os.File

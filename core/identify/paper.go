@@ -3,6 +3,7 @@ package identify
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nnid/nnid/core"
@@ -99,21 +100,29 @@ func runPaper(ctx context.Context, problem Problem, settings Settings) (*Result,
 }
 
 // paperVerdict is as strict as the exact recipe's: what the published method finds without refinement is a few percent
-// off, and is not called identified.
+// off, and is not called identified. What it says of a run that failed is what was found and what is left to try.
 func paperVerdict(r *paper.Result) (bool, string) {
 	allowed := r.Allowed()
+	if r.Uniform.Relative <= allowed {
+		return true, fmt.Sprintf("fresh answers agree to %.1e of their standard deviation", r.Uniform.Relative)
+	}
+	more := []string{"--refine goes on from here"}
+	if _, refined := r.Metrics["refine_loss"]; refined {
+		more = []string{"least squares ended in a local minimum: another --seed may not, nor may --recipe exact"}
+	}
+	why := ""
 	for _, c := range r.Set {
-		if c.Decides && !c.Holds && r.Network != nil && r.Uniform.Relative > allowed {
-			more := ""
-			if !r.State.Joint {
-				more = " (--refine goes on from here; --recipe-option method=extended looks for the rest)"
+		if c.Decides && !c.Holds {
+			why = fmt.Sprintf("the conditions do not hold: %s; ", c)
+			if c.Name == paper.CondSetCount {
+				why = fmt.Sprintf("the conditions accept %.0f of the %.0f vectors that there are; ", c.Value, c.Bound)
 			}
-			return false, fmt.Sprintf("the conditions do not hold: %s; the network found differs from fresh answers by %.1e of their standard deviation%s", c, r.Uniform.Relative, more)
+			if !r.State.Joint {
+				more = append(more, "--recipe-option method=extended looks for the rest")
+			}
+			break
 		}
 	}
-	if r.Uniform.Relative > allowed {
-		return false, fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation, by at most %.1e in the ball of radius %.3g; %.1e would be noise (--refine goes on from here)",
-			r.Uniform.Relative, r.Uniform.Max, r.Uniform.Radius, allowed)
-	}
-	return true, fmt.Sprintf("fresh answers agree to %.1e of their standard deviation", r.Uniform.Relative)
+	return false, fmt.Sprintf("%sthe network found differs from fresh answers by %.1e of their standard deviation, by at most %.1e in the ball of radius %.3g; %.1e would be noise (%s)",
+		why, r.Uniform.Relative, r.Uniform.Max, r.Uniform.Radius, allowed, strings.Join(more, "; "))
 }

@@ -3,14 +3,11 @@ package paper
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
-	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/subspace"
 )
 
@@ -61,7 +58,7 @@ func (c Condition) String() string {
 	if !c.Decides {
 		state += ", does not decide"
 	}
-	return fmt.Sprintf("%s = %.3g, %s %.3g: %s", c.Name, c.Value, relation, c.Bound, state)
+	return fmt.Sprintf("%s = %s, %s %.3g: %s", c.Name, number(c.Value), relation, c.Bound, state)
 }
 
 // The names of the conditions, after the paper's notions.
@@ -74,6 +71,7 @@ const (
 	CondBar        = "stability after the joint fit: error bar of the vector over strictness"
 	CondResidual   = "subspace residual |(I - P_W) u u^T|_F"
 
+	CondMoved   = "displacement: distance to the maximum over the leading d+1 singular vectors"
 	CondAlign   = "symmetry of the third derivative: part of grad c_j along w_j"
 	CondMisfit  = "misfit of the joint fit: unexplained share of what varies"
 	CondNetwork = "agreement with the network found: largest |cos|"
@@ -362,6 +360,13 @@ func (r *run) check() error {
 	if err != nil {
 		return err
 	}
+	if !r.state.Joint {
+		for j, moved := range displacement(s, r.state.Vectors, r.options.GapMin) {
+			c := upper(CondMoved, moved, r.options.MovedMax)
+			verified[j].Conditions = append(verified[j].Conditions, c)
+			verified[j].Accepted = verified[j].Accepted && c.Holds
+		}
+	}
 	align := alignment(r.state.Points, r.state.Hessians, r.state.Vectors)
 	r.result.Unchecked = ""
 	if align == nil && r.options.AlignMin > 0 && len(verified) > 0 {
@@ -428,121 +433,4 @@ func (r *run) accept(verified []Verified) (int, error) {
 		}
 	}
 	return len(accepted), nil
-}
-
-// confirm is the last word on the candidates, after least squares on all parameters. A network that agrees with fresh
-// answers to their noise says of every candidate whether it is one of its a_i or v_l(0). Of one that does not nothing
-// follows, and the misfit of the joint fit decides again.
-func (r *run) confirm() error {
-	n := r.result.Network
-	if r.state.Vectors == nil || r.state.Subspace == nil || r.result.Candidates == nil {
-		return nil // entered after the conditions were checked
-	}
-	verified := slices.Clone(r.result.Candidates)
-	exact := r.result.Exact()
-	var truth [][]float64
-	if exact {
-		truth = weightsAtOrigin(n, r.function)
-	}
-	for j, v := range verified {
-		conditions := slices.Clone(v.Conditions)
-		if exact {
-			w := mat.NewVecDense(r.order(), mat.Col(nil, j, r.state.Vectors))
-			if r.state.Reduction != nil {
-				var lifted mat.VecDense
-				lifted.MulVec(r.state.Reduction, w)
-				w = &lifted
-			}
-			largest := 0.0
-			for _, t := range truth {
-				largest = math.Max(largest, math.Abs(floats.Dot(t, w.RawVector().Data)))
-			}
-			conditions = append(conditions, lower(CondNetwork, largest, boundNetwork))
-		}
-		accepted := true
-		for i, c := range conditions {
-			if c.Name == CondMisfit {
-				conditions[i].Decides = !exact
-			}
-			accepted = accepted && (conditions[i].Holds || !conditions[i].Decides)
-		}
-		verified[j].Conditions, verified[j].Accepted = conditions, accepted
-		if !accepted && j < len(r.result.Layers) {
-			r.result.Layers[j] = 0
-		}
-	}
-	before := len(r.result.Accepted)
-	accepted, err := r.accept(verified)
-	switch {
-	case err != nil:
-		return err
-	case exact:
-		r.report.finish("the network found confirms %d of the %d accepted candidates", accepted, before)
-	case accepted < before:
-		r.report.finish("no network confirms the candidates of a joint fit with such a misfit: none is accepted")
-	}
-	return nil
-}
-
-// weightsAtOrigin returns the a_i and the v_l(0) of the network as unit vectors.
-func weightsAtOrigin(n *network.Network, g core.Function) [][]float64 {
-	m0, m1 := n.Sizes()
-	slopes := make([]float64, m0)
-	g.Apply(1, slopes, n.First.Bias)
-	var list [][]float64
-	add := func(w []float64) {
-		if norm := floats.Norm(w, 2); norm > 0 {
-			floats.Scale(1/norm, w)
-			list = append(list, w)
-		}
-	}
-	for i := range m0 {
-		add(slices.Clone(n.First.Weight.RawRowView(i)))
-	}
-	for l := range m1 {
-		v := make([]float64, n.Inputs())
-		for i := range m0 {
-			floats.AddScaled(v, n.Second.Weight.At(l, i)*slopes[i], n.First.Weight.RawRowView(i))
-		}
-		add(v)
-	}
-	return list
-}
-
-// Worst says for each condition of single matrices what the worst of the accepted candidates has, and how many of all
-// candidates it rejects.
-func Worst(candidates []Verified) []string {
-	type line struct {
-		worst    Condition
-		any      bool
-		rejected int
-	}
-	var order []string
-	lines := map[string]*line{}
-	for _, v := range candidates {
-		for _, c := range v.Conditions {
-			l := lines[c.Name]
-			if l == nil {
-				l = &line{}
-				lines[c.Name] = l
-				order = append(order, c.Name)
-			}
-			if c.Decides && !c.Holds {
-				l.rejected++
-			}
-			if v.Accepted && (!l.any || (c.Upper && c.Value > l.worst.Value) || (!c.Upper && c.Value < l.worst.Value)) {
-				l.worst, l.any = c, true
-			}
-		}
-	}
-	var out []string
-	for _, name := range order {
-		l := lines[name]
-		text := fmt.Sprintf("%s: no candidate is accepted", name)
-		if l.any {
-			text = "worst accepted: " + l.worst.String()
-		}
-		out = append(out, fmt.Sprintf("%s; rejects %d", text, l.rejected))
-	}
-	return out
 }

@@ -117,9 +117,10 @@ func autoStep(kind string, noise float64) float64 {
 	return math.Sqrt(math.Sqrt(12 * noise))
 }
 
-// noiseLevel estimates the standard deviation of the answers' error near the origin, at least rounding.
+// noiseLevel estimates the standard deviation of the answers' error near the origin, at least rounding. Its choices are no stage's: a
+// run entered after the stage that measured it first measures the same.
 func (r *run) noiseLevel(ctx context.Context, x []float64) (float64, error) {
-	v := sample.Direction(r.rng, len(x))
+	v := sample.Direction(rand.New(rand.NewPCG(r.settings.Seed, 0x6e6f697365)), len(x))
 	least := 0.0
 	for k, step := range []float64{1e-5, 1e-3, 1e-2} {
 		if r.problem.Domain > 0 { // the points lie up to four steps away

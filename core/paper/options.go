@@ -38,7 +38,8 @@ var Declared = core.Component{
 		{Name: "joint", Usage: "ours: fit all rank-ones to the samples jointly. never; auto: where the conditions accept fewer than m0+m1; always", Default: "never"},
 		{Name: "joint-starts", Usage: "most starts of the joint fit", Default: "6"},
 		{Name: "rank-one-bound", Usage: "condition: least spectral norm lambda_1 of a unit matrix that counts as near rank one", Default: "0.9"},
-		{Name: "stability-bound", Usage: "condition: largest error bound of a vector, its matrix's distance from the subspace over the strictness of the maximum", Default: "1.5"},
+		{Name: "stability-bound", Usage: "condition: largest error bound of a vector, its matrix's distance from the subspace over the strictness of the maximum", Default: "3"},
+		{Name: "displacement-bound", Usage: "condition: how far a vector may move when the subspace loses the singular vectors beyond d+1", Default: "0.2"},
 		{Name: "bar-bound", Usage: "condition after a joint fit: largest error bar of a vector over strictness", Default: "0.5"},
 		{Name: "alignment-bound", Usage: "condition: least part along a vector of the gradient of its coefficient; 0 for activations whose third derivative vanishes at 0", Default: "0.9"},
 		{Name: "misfit-bound", Usage: "condition: most that a joint fit may leave of what the samples show beyond their leading singular vector", Default: "0.03"},
@@ -75,7 +76,7 @@ type Options struct {
 	Joint                      string
 	JointStarts                int
 	RankOneBound, StabilityMax float64
-	BarMax                     float64
+	MovedMax, BarMax           float64
 	AlignMin, MisfitMax        float64
 	Attribution                string
 	SaturationReach            float64
@@ -213,6 +214,7 @@ func Parse(given core.Options) (Options, error) {
 	o.JointStarts = whole("joint-starts", 1)
 	o.RankOneBound = number("rank-one-bound", 0, 1)
 	o.StabilityMax = number("stability-bound", 0, math.MaxFloat64)
+	o.MovedMax = number("displacement-bound", 0, math.MaxFloat64)
 	o.BarMax = number("bar-bound", 0, math.MaxFloat64)
 	o.AlignMin = number("alignment-bound", 0, 1)
 	o.MisfitMax = number("misfit-bound", 0, math.MaxFloat64)
