@@ -166,6 +166,8 @@ const (
 //	all_found                   1 where every a_i and v_l is recalled (to 0.05)
 //	minors, objective           of the certificates: rank-ones that the SVD's subspace has, least objective of the accepted
 //	wrong, wrong_accepted       candidates, and accepted ones, with |cos| <= 0.95 to all; right_rejected the converse
+//	rejects_right_CONDITION, rejects_wrong_CONDITION   how many right and wrong candidates fail a condition that decides, by its heading
+//	                            in the table of candidates, as displaced or 2nd_order
 //	sin_angle, sin_angle_median largest and median sine of the angles between W and the SVD's subspace
 //	attribution_saturation, attribution_drift   share of the right accepted candidates that the criterion puts where they belong
 //	weight_error                Frobenius norm of A - A^ up to order and sign (shallow networks)
@@ -233,6 +235,9 @@ func paperMetrics(truth *network.Network, shallow *network.Shallow, g core.Funct
 	rights := 0.0
 	for j, c := range candidates {
 		at, d := closest(c, all)
+		if j < len(r.Candidates) {
+			countRejections(m, r.Candidates[j], d < loose)
+		}
 		switch {
 		case d >= loose:
 			m["wrong"]++
@@ -271,6 +276,22 @@ func paperMetrics(truth *network.Network, shallow *network.Shallow, g core.Funct
 		shiftMetrics(m, truth, r.Network, g)
 	}
 	return m
+}
+
+// countRejections counts the conditions that a right or wrong candidate fails; all of them are there, also where it fails none.
+func countRejections(m map[string]float64, candidate paper.Verified, right bool) {
+	kind := "rejects_wrong_"
+	if right {
+		kind = "rejects_right_"
+	}
+	for _, c := range candidate.Conditions {
+		name := strings.ReplaceAll(paper.Heading(c.Name), " ", "_")
+		m["rejects_right_"+name] += 0
+		m["rejects_wrong_"+name] += 0
+		if c.Decides && !c.Holds {
+			m[kind+name]++
+		}
+	}
 }
 
 func normalised(w []float64) []float64 {

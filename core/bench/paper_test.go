@@ -58,7 +58,7 @@ func TestPaperSuite(t *testing.T) {
 				t.Errorf("%s: %v (%s)", c.Cell.Name, r.Metrics, r.Reason)
 			}
 		case "whole":
-			if r.Metric("found") < 4 || math.IsNaN(r.Metric("attribution_drift")) || math.IsNaN(r.Metric("uniform_error")) || math.IsNaN(r.Metric("shift_error")) {
+			if r.Metric("found") < 4 || math.IsNaN(r.Metric("attribution_drift")) || math.IsNaN(r.Metric("uniform_error")) || math.IsNaN(r.Metric("shift_error")) || math.IsNaN(r.Metric("rejects_wrong_2nd_order")) {
 				t.Errorf("%s: %v (%s)", c.Cell.Name, r.Metrics, r.Reason)
 			}
 		}

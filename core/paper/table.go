@@ -7,6 +7,14 @@ import (
 	"text/tabwriter"
 )
 
+// Heading returns the short name of a condition of candidates.
+func Heading(condition string) string {
+	if h := headings[condition]; h != "" {
+		return h
+	}
+	return condition
+}
+
 // headings are the conditions' names in the table of candidates.
 var headings = map[string]string{
 	CondRankOne: "lambda_1", CondGap: "gap", CondStationary: "1st order", CondStrict: "2nd order", CondStable: "stability", CondBar: "error bar",
@@ -32,10 +40,7 @@ func WriteTable(out io.Writer, candidates []Verified, layers []int) error {
 	head, limit := []string{"candidate"}, []string{"bound"}
 	for _, name := range names {
 		c := bounds[name]
-		heading, relation := headings[name], ">="
-		if heading == "" {
-			heading = name
-		}
+		relation := ">="
 		if c.Upper {
 			relation = "<="
 		}
@@ -43,7 +48,7 @@ func WriteTable(out io.Writer, candidates []Verified, layers []int) error {
 		if !c.Decides {
 			text = "(" + text + ")"
 		}
-		head, limit = append(head, heading), append(limit, text)
+		head, limit = append(head, Heading(name)), append(limit, text)
 	}
 	line(append(head, "verdict")...)
 	line(append(limit, "")...)
