@@ -37,6 +37,7 @@ const kinkRows = 1.6
 type bends struct {
 	*exact
 	h        Candidate        // of the second layer; none: the same as of the first
+	open     bool             // f has no limits far out
 	around   func() []float64 // a random x for validation
 	evidence []Evidence
 }
@@ -59,6 +60,9 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 		report: &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}, rng: rand.New(rand.NewPCG(settings.Seed, 0x6b696e6b73)),
 	}}
 	done, err := e.bent(ctx)
+	if !done && err == nil {
+		done, err = e.fronted(ctx)
+	}
 	if !done && err == nil {
 		done, err = e.stepped(ctx)
 	}
@@ -192,8 +196,11 @@ func (e *bends) pairs(ctx context.Context) error {
 
 // fit fits all parameters of the network found, which is nearly right, to the answers from near the origin, and certifies it.
 func (e *bends) fit(ctx context.Context) error {
-	return e.fitFrom(ctx, refine.Settings{Iterations: 30, Tolerance: 0.05, Damping: 1e-6})
+	return e.fitFrom(ctx, nearlyRight)
 }
+
+// nearlyRight is how a network is fitted that is right to some digits.
+var nearlyRight = refine.Settings{Iterations: 30, Tolerance: 0.05, Damping: 1e-6}
 
 func (e *bends) fitFrom(ctx context.Context, settings refine.Settings) error {
 	e.report.start("polish")
@@ -264,6 +271,11 @@ func (e *bends) kinks(ctx context.Context, first, second []kinks.Candidate) erro
 		return err
 	}
 	e.scales.Saturation = found.Zone
+	return e.adopt(ctx, found, first, second, nearlyRight)
+}
+
+// adopt fits all parameters of a network found from far out to answers near the origin.
+func (e *bends) adopt(ctx context.Context, found *kinks.Result, first, second []kinks.Candidate, settings refine.Settings) error {
 	m0, m1 := found.Network.Sizes()
 	e.report.finish("%s, %d and %s, %d units", found.G.Name, m0, found.H.Name, m1)
 
@@ -282,7 +294,7 @@ func (e *bends) kinks(ctx context.Context, first, second []kinks.Candidate) erro
 	}
 	n.OutputBias = stat.Mean(residual, nil)
 	e.found, e.family, e.h = n, family{Candidate: Candidate(found.G)}, Candidate(found.H)
-	if err := e.fit(ctx); err != nil {
+	if err := e.fitFrom(ctx, settings); err != nil {
 		return err
 	}
 	e.around = func() []float64 { return found.Near(e.rng, math.Exp(5*e.rng.Float64())) }

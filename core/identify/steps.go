@@ -45,6 +45,24 @@ func exponential(f core.Facts) bool {
 	return f.Saturates() && f.Left.Rate > 0 && !math.IsInf(f.Left.Rate, 1) && f.Left.Rate == f.Right.Rate
 }
 
+// saturates measures the scales of f, unless that was done, and reports whether it has limits far out. Where it has none, candidates that
+// have are dropped, if there are others.
+func (e *bends) saturates(ctx context.Context) (bool, error) {
+	if e.scales != nil || e.open {
+		return !e.open, nil
+	}
+	err := e.measure(ctx)
+	if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+		return err == nil, err
+	}
+	e.report.finish("%v", err)
+	e.scales, e.open = nil, true
+	if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), func(c Candidate) bool { return c.Function.Facts().Saturates() }); len(others) > 0 {
+		e.problem.Candidates = others
+	}
+	return false, nil
+}
+
 // stepped identifies the network from its steps far out; done is false, and the error nil, where that is not the way. What was found of
 // scales and units stays.
 func (e *bends) stepped(ctx context.Context) (done bool, err error) {
@@ -55,16 +73,8 @@ func (e *bends) stepped(ctx context.Context) (done bool, err error) {
 	if e.problem.Second == nil && !slices.ContainsFunc(first, func(c Candidate) bool { return !exponential(c.Function.Facts()) }) {
 		return false, nil // Run does it all
 	}
-	if err := e.measure(ctx); err != nil {
-		if fault.Is(err, fault.Unsupported) && ctx.Err() == nil { // f does not saturate
-			e.report.finish("%v", err)
-			e.scales = nil
-			if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), func(c Candidate) bool { return c.Function.Facts().Saturates() }); len(others) > 0 {
-				e.problem.Candidates = others
-			}
-			return false, nil
-		}
-		return true, err
+	if saturates, err := e.saturates(ctx); !saturates || err != nil {
+		return err != nil, err
 	}
 	if e.scales.Noise > stepsNoise*e.scales.Value {
 		return false, nil

@@ -17,6 +17,8 @@ func TestSteps(t *testing.T) {
 		{"softsign", "softsign", 18},
 		{"tanh", "softplus", 10},
 		{"erf", "tanh", 9},
+		{"softplus", "tanh", 40},
+		{"silu", "gompertz", 40},
 	} {
 		t.Run(c.g+" "+c.h, func(t *testing.T) {
 			got := identifyCell(t, c.g, c.h, 10, 10, 3, 0.5, 1)

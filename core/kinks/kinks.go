@@ -121,6 +121,17 @@ func Find(ctx context.Context, oracle query.Asker, d int, first, second []Candid
 	return r, r.second(ctx, plane, a, rng, second, settings)
 }
 
+// NewResult completes a result with the network that was found by other means than this package's; its first layer may have no more units
+// than inputs.
+func NewResult(r Result, n *network.Network) (*Result, error) {
+	l, err := newLatent(n.First.Weight, n.First.Bias)
+	r.Network, r.latent = n, l
+	return &r, err
+}
+
+// Input returns the x of least norm at which the arguments of the first layer are u.
+func (r *Result) Input(u []float64) []float64 { return r.latent.point(u) }
+
 func newLatent(a *mat.Dense, theta []float64) (*latent, error) {
 	m0, d := a.Dims()
 	var svd mat.SVD

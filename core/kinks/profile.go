@@ -3,6 +3,7 @@ package kinks
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -126,6 +127,38 @@ type shape struct {
 	weight float64
 	misfit float64 // root mean square residual over the answers' error
 	part   float64 // root mean square residual over the size of the bend
+}
+
+// Bend is a bend of one unit of the first layer explained by an activation: along a way across it, the function is a linear one and a
+// multiple of g(Norm s + Center).
+type Bend struct {
+	Norm, Center float64
+	Weight       float64 // the multiple
+	Part         float64 // root mean square residual over the range of the values
+}
+
+// FitBend explains values at places s of a way by g; sign is that of the norm, corner is about where the asymptotes meet. It reports false
+// where they cannot be explained at all.
+func FitBend(g core.Function, s, values []float64, corner, sign float64) (Bend, bool) {
+	if len(s) < 6 {
+		return Bend{}, false
+	}
+	moved := append([]float64(nil), s...)
+	floats.AddConst(-corner, moved)
+	near := make([]float64, len(s))
+	for k, at := range moved {
+		near[k] = math.Abs(at)
+	}
+	slices.Sort(near)
+	size := floats.Max(values) - floats.Min(values)
+	best := Bend{Part: math.Inf(1)}
+	for _, k := range []int{1, len(near) / 4, len(near) / 2, len(near) - 1} { // starts are within a factor of 30 of the inverse of a width
+		p := &profile{s: moved, f: values, width: math.Max(near[k], math.SmallestNonzeroFloat64), level: 1}
+		if fit, ok := p.fit(g, sign); ok && fit.misfit/size < best.Part {
+			best = Bend{fit.norm, fit.center - fit.norm*corner, fit.weight, fit.misfit / size}
+		}
+	}
+	return best, !math.IsInf(best.Part, 1)
 }
 
 // corner is where the asymptotes of an activation meet.

@@ -24,7 +24,7 @@ func (r *Result) second(ctx context.Context, plane *field, a *mat.Dense, rng *ra
 		steep, side = facts.Left, -1
 	}
 	cone := &field{oracle: plane.oracle, n: m0, noise: plane.noise, x: func(u []float64) []float64 { return r.latent.point(u) }}
-	margin := 1.5 * width(r.G.Function)
+	margin := 1.5 * Width(r.G.Function)
 	// Coordinates of very different size: which of them are large decides which units of the second layer are alive.
 	far := func(radius float64) []float64 {
 		u := make([]float64, m0)
@@ -134,8 +134,8 @@ func (r *Result) second(ctx context.Context, plane *field, a *mat.Dense, rng *ra
 	return nil
 }
 
-// width returns the distance from which an activation is its asymptotes to rounding.
-func width(g core.Function) float64 {
+// Width returns the distance from which an activation is its asymptotes to rounding.
+func Width(g core.Function) float64 {
 	facts := g.Facts()
 	for t := 1.0; ; t *= 1.5 {
 		v := []float64{-t, t}
