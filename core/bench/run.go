@@ -432,12 +432,11 @@ func (r *Runner) oracle(ctx context.Context, teacher *teachers.Teacher, spec Spe
 
 // candidates returns those for the first layer, or for both where second is nil.
 func (r *Runner) candidates(ctx context.Context, spec Spec, truth string) (first, second []identify.Candidate, err error) {
-	names, others := []string{spec.Candidates}, []string(nil)
-	switch spec.Candidates {
+	var names, others []string
+	switch text := spec.Candidates; text {
 	case auto:
 		names = r.Activations
 	default:
-		text := spec.Candidates
 		if text == given {
 			text = truth
 		}
