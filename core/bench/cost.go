@@ -37,13 +37,19 @@ func (c costs) metrics(r *Record, result *identify.Result) map[string]float64 {
 	if result != nil && result.Certificate != nil && result.Certificate.Radius != nil && result.Certificate.Radius.Given {
 		m["radius"] = result.Certificate.Radius.Within
 	}
-	if c.alone {
-		if now, ok := cpuSeconds(); ok {
-			m["cpu_seconds"] = now - c.cpu
-		}
-		if peak, ok := peakMiB(); ok {
-			m["peak_mib"] = peak
-		}
-	}
+	c.process(m)
 	return m
+}
+
+// process adds "cpu_seconds" and "peak_mib", those of runs of the recipe paper too.
+func (c costs) process(m map[string]float64) {
+	if !c.alone {
+		return
+	}
+	if now, ok := cpuSeconds(); ok {
+		m["cpu_seconds"] = now - c.cpu
+	}
+	if peak, ok := peakMiB(); ok {
+		m["peak_mib"] = peak
+	}
 }

@@ -171,6 +171,7 @@ const (
 //	sin_angle, sin_angle_median largest and median sine of the angles between W and the SVD's subspace
 //	attribution_saturation, attribution_drift   share of the right accepted candidates that the criterion puts where they belong
 //	weight_error                Frobenius norm of A - A^ up to order and sign (shallow networks)
+//	cpu_seconds, peak_mib       of the process, where no other run goes on in it (--workers 1)
 //	shift_error, g0_error       largest errors of theta_i and, relative, of g'(theta_i), over units found to 0.95
 func paperMetrics(truth *network.Network, shallow *network.Shallow, g core.Function, r *paper.Result) map[string]float64 {
 	m := maps.Clone(r.Metrics)

@@ -102,7 +102,7 @@ func (r *Runner) Run(ctx context.Context, suite *Suite, seeds int, store *Store)
 				return err
 			}
 			if kept == nil || r.again(cell, kept) {
-				jobs = append(jobs, job{cell, spec, suite.Columns != nil && spec.Recipe == identify.RecipeExact})
+				jobs = append(jobs, job{cell, spec, suite.Columns != nil})
 			}
 		}
 	}
@@ -253,7 +253,7 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 	if result != nil && truth != nil {
 		r.judge(ctx, record, truth, result)
 	}
-	if j.priced {
+	if j.priced && j.spec.Recipe == identify.RecipeExact {
 		record.Metrics = price.metrics(record, result)
 	}
 	if result != nil && result.Paper != nil {
@@ -262,6 +262,9 @@ func (r *Runner) one(ctx context.Context, j job, folder string) (*Record, error)
 			return nil, err
 		}
 		record.Metrics = paperMetrics(teacher.Network, teacher.Shallow, function, result.Paper)
+		if j.priced {
+			price.process(record.Metrics)
+		}
 	}
 	return record, nil
 }
