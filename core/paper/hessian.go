@@ -108,13 +108,53 @@ func newStencil(kind string, r int) *stencil {
 	return s
 }
 
-// autoStep balances truncation, of first or second order in h and with derivatives of order one, against the noise of
-// the answers, which the second difference divides by h^2.
-func autoStep(kind string, noise float64) float64 {
+// autoStep balances truncation, of first or second order in h, against the noise of the answers, which the second difference divides
+// by h^2. third is the size of the function's third derivatives along a line, which forward differences are off by, times h; those of
+// fourth order, along which central ones are, are taken to be of order one.
+func autoStep(kind string, noise, third float64) float64 {
 	if kind == wordForward {
-		return math.Cbrt(4 * noise)
+		return math.Cbrt(4 * noise / third)
 	}
 	return math.Sqrt(math.Sqrt(12 * noise))
+}
+
+// The third derivative is measured along thirdLines lines at points of the default radius, by thirdPoints points thirdSpacing apart.
+const (
+	thirdLines, thirdPoints = 5, 4
+	thirdSpacing            = 0.1
+)
+
+// thirdDerivative is the root mean square of third differences along random lines near the origin. A sigmoid's is 64 times smaller
+// than a hyperbolic tangent's, and so must the noise be that the step lets in. As with the noise its choices are no stage's. It is never
+// below what would make the step as long as the spacing.
+func (r *run) thirdDerivative(ctx context.Context) (float64, error) {
+	rng := rand.New(rand.NewPCG(r.settings.Seed, 0x7468697264))
+	n, spacing := r.order(), thirdSpacing
+	if r.problem.Domain > 0 {
+		spacing = math.Min(spacing, r.problem.Domain/10)
+	}
+	centres := draw(rng, wordSphere, thirdLines, n, 1/math.Sqrt(float64(n)))
+	if err := within(centres, r.state.Reduction, r.problem.Domain, 2*spacing); err != nil {
+		return 0, err
+	}
+	rows := mat.NewDense(thirdLines*thirdPoints, n, nil)
+	for k := range thirdLines {
+		line := sample.Direction(rng, n)
+		for q := range thirdPoints {
+			floats.AddScaledTo(rows.RawRowView(k*thirdPoints+q), centres.RawRowView(k), (float64(q)-1.5)*spacing, line)
+		}
+	}
+	f, err := ask(ctx, r.problem.Oracle, r.state.Reduction, rows)
+	if err != nil {
+		return 0, err
+	}
+	squares := 0.0
+	for k := range thirdLines {
+		y := f[k*thirdPoints:]
+		third := ((y[3] - y[0]) - 3*(y[2]-y[1])) / (spacing * spacing * spacing)
+		squares += third * third / thirdLines
+	}
+	return math.Max(math.Sqrt(squares), 4*r.noise/(spacing*spacing*spacing)), nil
 }
 
 // noiseLevel estimates the standard deviation of the answers' error near the origin, at least rounding. Its choices are no stage's: a

@@ -118,12 +118,13 @@ const (
 var extended = core.Options{"joint": wordAuto, "attribution": AttributeBoth}
 
 // SolverOptions completes the options given for the solver: the recipe wants every local maximum of the paper's program, since
-// it is for the conditions to say which of them are near enough to rank one.
+// it is for the conditions to say which of them are near enough to rank one. On the nearly flat ridges of a subspace that drift has
+// spoilt an ascent ends anywhere: limits closer than the displacement that counts as none are one, lest they take the others' places.
 func SolverOptions(solver string, given core.Options) core.Options {
-	if _, ok := given["threshold"]; ok || solver != DefaultSolver {
+	if solver != DefaultSolver {
 		return given
 	}
-	options := core.Options{"threshold": "0.3"}
+	options := core.Options{"threshold": "0.3", "cluster": "0.2"}
 	maps.Copy(options, given)
 	return options
 }

@@ -439,3 +439,32 @@ func TestFewHessians(t *testing.T) {
 		t.Errorf("5 Hessians: %v (%v)", result.State.Subspace, err)
 	}
 }
+
+// A function with smaller third derivatives takes a longer step, and noise never makes one longer than the differences that measure them.
+func TestStep(t *testing.T) {
+	step := func(scale, noise float64) float64 {
+		a := &asker{f: func(x *mat.Dense) []float64 {
+			n, _ := x.Dims()
+			y := make([]float64, n)
+			for k := range y {
+				y[k] = scale * math.Pow(floats.Sum(x.RawRowView(k)), 3) / 6
+			}
+			return y
+		}}
+		r := &run{problem: Problem{Oracle: a, Inputs: 4}, state: &State{}, noise: noise}
+		h, err := r.step(t.Context(), wordForward)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.asked) != thirdLines*thirdPoints {
+			t.Errorf("%d points asked", len(a.asked))
+		}
+		return h
+	}
+	if one, small := step(1, 1e-16), step(1./64, 1e-16); math.Abs(small/one-4) > 1e-3 {
+		t.Errorf("a 64th of the third derivatives makes the step %g times as long", small/one)
+	}
+	if h := step(0, 1e-4); h > thirdSpacing*1.001 {
+		t.Errorf("without third derivatives the step is %g", h)
+	}
+}

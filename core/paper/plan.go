@@ -16,6 +16,14 @@ func Plan(inputs, m0, m1 int, s Settings) (least, most int64) {
 			measured = true
 		}
 	}
+	bent := false
+	step := func() {
+		noise()
+		if o.Stencil == wordForward && o.Step == 0 && !bent {
+			exactly(thirdLines * thirdPoints)
+			bent = true
+		}
+	}
 	done, r := 0, inputs
 	if s.From != nil {
 		done = slices.Index(Stages, s.From.done()) + 1
@@ -49,7 +57,7 @@ func Plan(inputs, m0, m1 int, s Settings) (least, most int64) {
 				r = m0
 			}
 		case StageSample:
-			noise()
+			step()
 			each := stencilPoints(o.Stencil, r)
 			switch {
 			case o.Bound || o.Adaptive:
@@ -63,7 +71,7 @@ func Plan(inputs, m0, m1 int, s Settings) (least, most int64) {
 			if m1 == 0 {
 				break
 			}
-			noise()
+			step()
 			if o.Attribution != AttributeDrift {
 				each := 2 * o.SaturationPoints * 2 * r
 				add(each, o.Rounds*m*each)

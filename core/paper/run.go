@@ -109,6 +109,7 @@ type run struct {
 	result   *Result
 	report   report
 	noise    float64 // of the answers; 0 until measured
+	third    float64 // size of the third derivatives; 0 until measured
 	function core.Function
 }
 

@@ -36,7 +36,14 @@ func (r *run) step(ctx context.Context, kind string) (float64, error) {
 	if r.options.Step > 0 {
 		return r.options.Step, nil
 	}
-	return autoStep(kind, r.noise), nil
+	if kind == wordForward && r.third == 0 {
+		third, err := r.thirdDerivative(ctx)
+		if err != nil {
+			return 0, err
+		}
+		r.third = third
+	}
+	return autoStep(kind, r.noise, r.third), nil
 }
 
 // sample asks for the Hessians.
