@@ -43,8 +43,10 @@ type exact struct {
 	loss        float64 // of found: mean squared residual over the answers' expected error
 	certificate *certify.Certificate
 	remark      string
-	sleepers    bool    // found had units that slept at the base point
-	margin      float64 // by how much more than noise the residuals are with a unit less; 0 when not known
+	other       func(context.Context) (bool, error) // looks for a second layer with another activation; nil where there is none to try
+	handed      bool                                // it was found by other
+	sleepers    bool                                // found had units that slept at the base point
+	margin      float64                             // by how much more than noise the residuals are with a unit less; 0 when not known
 }
 
 // attempts at the second layer.
@@ -86,6 +88,9 @@ func (e *exact) run(ctx context.Context) error {
 		}
 	}
 	err = e.far(ctx)
+	if e.handed {
+		return nil
+	}
 	if err == nil {
 		if err = e.polish(ctx); err == nil && e.loss <= goodLoss {
 			return nil
@@ -175,6 +180,12 @@ func (e *exact) attempt(ctx context.Context) error {
 		default:
 			last = err
 			e.report.finish("%v", err)
+		}
+		if e.other != nil {
+			if e.handed, err = e.other(ctx); e.handed || err != nil {
+				return err
+			}
+			e.other = nil
 		}
 	}
 	if e.found == nil {

@@ -67,7 +67,12 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 		done, err = e.stepped(ctx)
 	}
 	if !done && err == nil && problem.Second == nil {
-		result, err := runFrom(ctx, e.problem, settings, &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units})
+		same := &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units, other: e.other}
+		result, err := runFrom(ctx, e.problem, settings, same)
+		if same.handed {
+			e.report.bills = append(result.Stages, e.report.bills...)
+			return e.conclude(ctx, started, err)
+		}
 		if result != nil { // the stages before it were paid for too
 			result.Stages = append(e.report.bills, result.Stages...)
 			result.Evidence = e.evidence
@@ -79,7 +84,13 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 	if !done && err == nil {
 		err = e.pairs(ctx)
 	}
-	result := &Result{Recipe: RecipeExact, Solver: problem.SolverName, Seed: settings.Seed, M0: problem.M0, M1: problem.M1}
+	return e.conclude(ctx, started, err)
+}
+
+// conclude is the result of a run that ended with err.
+func (e *bends) conclude(ctx context.Context, started time.Time, err error) (*Result, error) {
+	problem := e.problem
+	result := &Result{Recipe: RecipeExact, Solver: problem.SolverName, Seed: e.settings.Seed, M0: problem.M0, M1: problem.M1}
 	if n := e.found; n != nil {
 		result.Network, result.Certificate, result.Evidence, result.Remark = n, e.certificate, e.evidence, e.remark
 		result.M0, result.M1 = n.Sizes()

@@ -62,6 +62,10 @@ func runFrom(ctx context.Context, problem Problem, settings Settings, e *exact) 
 	report := &reporter{observe: settings.Observe, queries: problem.Oracle.Queries}
 	e.problem, e.settings, e.report, e.rng = problem, settings, report, rand.New(rand.NewPCG(settings.Seed, 0x6e6e6964))
 	err := e.run(ctx)
+	if e.handed { // by other stages, which go on from here
+		result.Stages = report.bills
+		return result, err
+	}
 	result.M0, result.M1 = len(e.units), problem.M1
 	result.Remark = e.remark
 	if n := e.found; n != nil {

@@ -5,20 +5,15 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
-	"gonum.org/v1/gonum/stat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
-	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
-	"github.com/nnid/nnid/core/query"
-	"github.com/nnid/nnid/core/recover"
-	"github.com/nnid/nnid/core/refine"
 	"github.com/nnid/nnid/core/sample"
 	"github.com/nnid/nnid/core/steps"
 )
@@ -135,11 +130,14 @@ func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, aga
 	g, shapes := e.explainSteps(rivals)
 	e.remark = e.decided(rivals, g)
 	if e.problem.Second == nil && exponential(g.Function.Facts()) {
-		// Run has more ways to a second layer of the same activation, and goes on from here.
+		// Run has more ways to a second layer of the same activation, and goes on from here; others are tried in between.
+		if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), func(c Candidate) bool { return alike(c, g) }); len(others) > 0 && e.problem.M1 <= len(e.units) {
+			e.other = func(ctx context.Context) (bool, error) { return e.different(ctx, g, shapes, others) }
+		}
 		e.problem.Candidates = slices.DeleteFunc(slices.Clone(rivals), func(c Candidate) bool { return !alike(c, g) })
 		return false, false, nil
 	}
-	if err = e.behind(ctx, g, shapes); err == nil {
+	if err = e.behind(ctx, g, shapes, e.problem.second()); err == nil {
 		err = e.agrees(ctx)
 	}
 	if err == nil {
@@ -152,6 +150,21 @@ func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, aga
 	e.found, e.certificate, e.h = nil, nil, Candidate{}
 	e.family = family{Candidate: g}
 	return false, true, nil
+}
+
+// different looks for a second layer whose activation is one of the candidates, behind a first layer with another one.
+func (e *bends) different(ctx context.Context, g Candidate, shapes []steps.Shape, candidates []Candidate) (bool, error) {
+	err := e.behind(ctx, g, shapes, candidates)
+	if err == nil {
+		err = e.agrees(ctx)
+	}
+	if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
+		e.remark = strings.Join(slices.DeleteFunc([]string{e.remark, twins(e.problem.Candidates, g)}, func(s string) bool { return s == "" }), "; ")
+		return err == nil, err
+	}
+	e.report.finish("%v", err)
+	e.found, e.certificate, e.h = nil, nil, Candidate{}
+	return false, nil
 }
 
 // agrees compares the network found with answers where its units are alive and where most are saturated: what was misjudged of a
@@ -256,13 +269,29 @@ func (e *bends) decided(rivals []Candidate, g Candidate) string {
 			next = seen
 		}
 	}
+	var texts []string
 	switch {
 	case math.IsInf(next.Misfit, 1):
-		return ""
 	case next.Misfit > tie*best.Misfit:
-		return fmt.Sprintf("%s leaves %.0e of the steps of layer 1, the next best, %s, %.0e", best.Activation, best.Misfit, next.Activation, next.Misfit)
+		texts = append(texts, fmt.Sprintf("%s leaves %.0e of the steps of layer 1, the next best, %s, %.0e", best.Activation, best.Misfit, next.Activation, next.Misfit))
+	default:
+		texts = append(texts, fmt.Sprintf("%s and %s explain layer 1 equally well: %.0e and %.0e of the steps are left", best.Activation, next.Activation, best.Misfit, next.Misfit))
 	}
-	return fmt.Sprintf("%s and %s explain layer 1 equally well: %.0e and %.0e of the steps are left", best.Activation, next.Activation, best.Misfit, next.Misfit)
+	return strings.Join(texts, "; ")
+}
+
+// twins names the candidates that describe the same functions as g does, for a network in which that is not said otherwise.
+func twins(candidates []Candidate, g Candidate) string {
+	var names []string
+	for _, c := range candidates {
+		if alike(c, g) {
+			names = append(names, c.Name)
+		}
+	}
+	if len(names) < 2 {
+		return ""
+	}
+	return strings.Join(names, " and ") + " describe the same functions"
 }
 
 // algebraic reports whether an activation approaches one of its limits like a power.
@@ -309,215 +338,11 @@ func (e *bends) explainSteps(candidates []Candidate) (Candidate, []steps.Shape) 
 			best, fewest = k, middle
 		}
 	}
+	// Of several that describe the same functions (tanh and sigmoid) rounding chose: the one that is zero in the middle stands for them.
+	for k, c := range candidates {
+		if facts := c.Function.Facts(); facts.Left.Intercept+facts.Right.Intercept == 0 && k != best && alike(c, candidates[best]) {
+			return c, all[k]
+		}
+	}
 	return candidates[best], all[best]
-}
-
-// field is where f is asked when the first layer is known: its points are random.
-type field interface {
-	query.Asker
-	Point() []float64
-}
-
-// pool hands out the points of a field and remembers the answers, so that every candidate for the second layer is compared with the same
-// ones.
-type pool struct {
-	field
-	points [][]float64
-	known  map[float64]float64 // answers by the first coordinate
-	next   int
-}
-
-func newPool(f field) *pool { return &pool{field: f, known: map[float64]float64{}} }
-
-// Point returns the next point.
-func (p *pool) Point() []float64 {
-	if p.next == len(p.points) {
-		p.points = append(p.points, p.field.Point())
-	}
-	p.next++
-	return p.points[p.next-1]
-}
-
-// Ask asks what is not known yet.
-func (p *pool) Ask(ctx context.Context, v *mat.Dense) ([]float64, error) {
-	rows, columns := v.Dims()
-	y := make([]float64, rows)
-	var fresh []int
-	for r := range rows {
-		if _, ok := p.known[v.At(r, 0)]; !ok {
-			fresh = append(fresh, r)
-		}
-	}
-	if len(fresh) > 0 {
-		asked := mat.NewDense(len(fresh), columns, nil)
-		for k, r := range fresh {
-			asked.SetRow(k, v.RawRowView(r))
-		}
-		answers, err := p.field.Ask(ctx, asked)
-		if err != nil {
-			return nil, err
-		}
-		for k, r := range fresh {
-			p.known[v.At(r, 0)] = answers[k]
-		}
-	}
-	for r := range rows {
-		y[r] = p.known[v.At(r, 0)]
-	}
-	return y, nil
-}
-
-// normal returns f with limits -1 and 1 where it has limits, in which students arrive most often, and what it takes to get back.
-func normal(f core.Function) (core.Function, network.Affine) {
-	if n, a, ok := network.Normal(f); ok {
-		return n, a
-	}
-	return f, network.Affine{Rate: 1, Scale: 1}
-}
-
-// behind finds the second layer when the first is known, among all candidates for it, and fits all parameters.
-func (e *bends) behind(ctx context.Context, g Candidate, shapes []steps.Shape) error {
-	e.report.start("second layer")
-	first, affine := normal(g.Function)
-	units := slices.Clone(e.units)
-	for i, s := range shapes {
-		norm := math.Abs(s.Norm)
-		shift := s.Shift / norm
-		if facts := g.Function.Facts(); exponential(facts) { // the tails' rate is known better, and says nothing of the shift
-			norm, shift = units[i].Decay/facts.Right.Rate, 0
-		}
-		units[i].Direction = floats.ScaleTo(make([]float64, len(units[i].Direction)), math.Copysign(1, s.Norm), units[i].Direction)
-		units[i].Offset = math.Copysign(1, s.Norm)*units[i].Offset + shift
-		units[i].Decay = norm * affine.Rate
-	}
-	middle, err := recover.NewMiddle(e.log, units, 1, rand.New(rand.NewPCG(e.rng.Uint64(), 0x6d6964646c65)))
-	if err != nil {
-		return err
-	}
-	e.local = len(e.log.Y)
-	candidates := e.problem.second()
-	if k := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Name == g.Name }); k > 0 { // the same as of the first is likeliest
-		candidates = slices.Insert(slices.Delete(slices.Clone(candidates), k, k+1), 0, candidates[k])
-	}
-	layer := known{first: first, middle: middle, shifted: !e.scales.Algebraic && !exponential(g.Function.Facts())}
-	back := func(n *network.Network, h Candidate) error {
-		n.RewriteFirst(affine.Inverse(), g.Name)
-		_, secondAffine := normal(h.Function)
-		n.RewriteSecond(secondAffine.Inverse(), h.Name)
-		e.report.finish("%s, %d and %s, %d units", g.Name, n.First.Neurons(), h.Name, n.Second.Neurons())
-		e.found, e.family, e.h = n, family{Candidate: g}, h
-		return e.spreadAndFit(ctx, middle)
-	}
-	if layer.shifted {
-		err := e.inSpan(ctx, layer, candidates, back)
-		if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
-			return err
-		}
-		e.report.progress(0, 0, 0, "%v", err)
-	}
-	return e.studentsOf(ctx, layer, candidates, back)
-}
-
-// known is a first layer that is known but for its shifts, and those too where shifted says so.
-type known struct {
-	first   core.Function
-	middle  *recover.Middle
-	shifted bool
-}
-
-// rounds of students: a few of every candidate, then many.
-func rounds(candidates []Candidate) []int {
-	if len(candidates) == 1 {
-		return []int{12}
-	}
-	return []int{2, 12}
-}
-
-// studentsOf finds the second layer by students on the first.
-func (e *bends) studentsOf(ctx context.Context, layer known, candidates []Candidate, done func(*network.Network, Candidate) error) error {
-	var last error
-	answers := newPool(layer.middle)
-	for _, starts := range rounds(candidates) {
-		for _, h := range candidates {
-			second, _ := normal(h.Function)
-			answers.next = 0
-			found, stats, err := local.Second(ctx, answers, len(e.units), layer.first, second, local.Settings{
-				InputError: layer.middle.Error(), Point: answers.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread,
-				Seed: e.settings.Seed, Starts: starts, Rough: e.scales.Algebraic, Shifted: layer.shifted,
-				Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", h.Name, text) },
-			})
-			if err == nil {
-				e.margin = stats.Margin
-				err = done(inInputs(found, layer.middle), h)
-			}
-			if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
-				return err
-			}
-			last = err
-		}
-	}
-	return last
-}
-
-// inSpan finds the second layer in the span of its weights, where it is all that there is.
-func (e *bends) inSpan(ctx context.Context, layer known, candidates []Candidate, done func(*network.Network, Candidate) error) error {
-	span, err := recover.NewSpan(ctx, layer.middle, layer.first, e.scales.Noise, rand.New(rand.NewPCG(e.rng.Uint64(), 0x7370616e)))
-	if err != nil {
-		return err
-	}
-	e.local = len(e.log.Y) // the rows of differences lie too close to each other for the fit of all parameters
-	m1 := span.Units()
-	e.report.progress(0, 0, 0, "the second layer's weights span %d dimensions", m1)
-	answers := newPool(span)
-	var last error
-	for range rounds(candidates) {
-		for _, h := range candidates {
-			second, _ := normal(h.Function)
-			answers.next = 0
-			found, stats, err := local.Second(ctx, answers, m1, recover.Straight{}, second, local.Settings{
-				InputError: math.Max(1e-9, 3*span.Error), Point: answers.Point, M1: m1, Noise: e.relativeNoise() * e.scales.Spread,
-				Seed: e.settings.Seed, Starts: 18, Shifted: true,
-				Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", h.Name, text) },
-			})
-			if err == nil {
-				e.margin = stats.Margin
-				n := inInputs(lift(found, span.Basis), layer.middle)
-				err = done(n, h)
-			}
-			if err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
-				return err
-			}
-			last = err
-		}
-	}
-	return last
-}
-
-// lift returns the network n of coordinates q as one of the inputs of the second layer.
-func lift(n *network.Network, basis *mat.Dense) *network.Network {
-	m0, _ := basis.Dims()
-	_, m1 := n.Sizes()
-	whole := network.New(m0, m0, m1, "", "")
-	for i := range m0 {
-		whole.First.Weight.Set(i, i, 1)
-	}
-	whole.Second.Weight.Mul(n.Second.Weight, basis.T())
-	whole.Second.Bias, whole.Output, whole.OutputBias = n.Second.Bias, n.Output, n.OutputBias
-	return whole
-}
-
-// spreadAndFit asks as many answers more as the fit of all parameters takes, and fits them.
-func (e *bends) spreadAndFit(ctx context.Context, middle *recover.Middle) error {
-	if missing := int(spreadRows*float64(e.found.Parameters())) + 10 - (len(e.log.Y) - e.local); missing > 0 {
-		points := mat.NewDense(missing, len(e.units), nil)
-		for r := range missing {
-			points.SetRow(r, middle.Point())
-		}
-		if _, err := middle.Ask(ctx, points); err != nil {
-			return err
-		}
-	}
-	e.scales.Spread = stat.PopStdDev(e.log.Y[e.local:], nil)
-	e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
-	return e.fitFrom(ctx, refine.Settings{Iterations: patience, Tolerance: 1e-4, Damping: 1e-9})
 }

@@ -33,6 +33,9 @@ func (e *exact) students(ctx context.Context) error {
 		}
 		from := len(e.log.Y)
 		starts := 0
+		if e.other != nil { // another activation may be the right one: then all of them fail
+			starts = fewOwn
+		}
 		if e.noisy() { // a unit of the first layer that noise has hidden spoils them all: few students, and a further look
 			starts = noisyStudents
 		}
@@ -83,6 +86,9 @@ func (e *exact) students(ctx context.Context) error {
 	}
 	return last
 }
+
+// fewOwn is how many students are tried before those of other activations.
+const fewOwn = 4
 
 // noisyStudents is how many students are tried on noisy answers before another look for units of the first layer.
 const noisyStudents = 8
