@@ -45,6 +45,8 @@ type exact struct {
 	remark      string
 	other       func(context.Context) (bool, error) // looks for a second layer with another activation; nil where there is none to try
 	handed      bool                                // it was found by other
+	missed      *local.Unexplained                  // what students left behind the first layer where none arrived; nil where one did
+	rough       bool                                // students fit the norms of the first layer from the start
 	sleepers    bool                                // found had units that slept at the base point
 	margin      float64                             // by how much more than noise the residuals are with a unit less; 0 when not known
 }
@@ -96,7 +98,7 @@ func (e *exact) run(ctx context.Context) error {
 			return nil
 		}
 	}
-	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported) || isOtherForm(err)) {
 		return err
 	}
 	if err := e.doubt(ctx); err != nil {
@@ -143,6 +145,9 @@ func (e *exact) firstLayer(ctx context.Context) error {
 		return err
 	}
 	if len(units) == 0 {
+		if err := e.flat(ctx); err != nil {
+			return err
+		}
 		return fault.New(fault.Unsupported, "no unit of the first layer was found")
 	}
 	e.report.finish("%d units", len(units))
@@ -157,17 +162,31 @@ func (e *exact) attempt(ctx context.Context) error {
 	e.loss = math.Inf(1)
 	var last error
 	for try := range attempts {
+		even := e.missed != nil && e.missed.Even
 		if (try == attempts/2 || try > 0 && e.noisy()) && (e.problem.M0 == 0 || len(e.units) < e.problem.M0) {
+			before := len(e.units)
 			if err := e.firstLayer(ctx); err != nil {
 				return err
 			}
+			even = even && len(e.units) == before // with another unit all is to be tried again
 		}
 		recoverSecond := e.second
 		studentsFirst := e.settings.SecondLayer != SecondLayerDifferences && local.SecondParameters(len(e.units), e.problem.M1) <= quickStudents
 		if e.noisy() || (try%2 == 0) == studentsFirst || len(e.units) > e.problem.Info.Inputs {
 			recoverSecond = e.students
+			if e.rough = even; even && try < attempts/2 {
+				continue // of no use before the first layer was looked at again
+			}
 		}
 		err := recoverSecond(ctx)
+		if try == 0 && e.loss > goodLoss && ctx.Err() == nil {
+			if simple := e.simple(ctx); simple != nil {
+				if handed, err := e.tryOther(ctx); handed || err != nil {
+					return err
+				}
+				return simple
+			}
+		}
 		switch {
 		case err == nil && (e.loss <= goodLoss || e.nearlyExplains()):
 			return nil
@@ -180,19 +199,40 @@ func (e *exact) attempt(ctx context.Context) error {
 		default:
 			last = err
 			e.report.finish("%v", err)
-		}
-		if e.other != nil {
-			if e.handed, err = e.other(ctx); e.handed || err != nil {
-				return err
+			if missed := missedBy(err); missed != nil && !e.rough {
+				e.missed = missed
 			}
-			e.other = nil
 		}
+		if e.rough {
+			e.rough = false
+			break
+		}
+		if handed, err := e.tryOther(ctx); handed || err != nil {
+			return err
+		}
+	}
+	if e.missed != nil && e.missed.Even && !e.nearly(evenFound) {
+		e.found, e.certificate = nil, nil
+		return unexplained(e.missed, e.families[0].Name)
 	}
 	if e.found == nil {
 		return last
 	}
 	return nil // polish may still mend it, and validation tells
 }
+
+// tryOther looks once for a second layer with another activation, where there are candidates; handed says that one was found.
+func (e *exact) tryOther(ctx context.Context) (handed bool, err error) {
+	if e.other == nil {
+		return false, nil
+	}
+	e.handed, err = e.other(ctx)
+	e.other = nil
+	return e.handed, err
+}
+
+// evenFound is the residual, relative to the spread of f, at which a network is worth more than what students say that only approximate f.
+const evenFound = 1e-3
 
 // noisy reports whether the answers are too noisy for differences to be the first choice.
 func (e *exact) noisy() bool { return e.relativeNoise() > farNoise }

@@ -9,6 +9,7 @@ import (
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/heads"
+	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/paper"
 	"github.com/nnid/nnid/core/probe"
@@ -87,10 +88,12 @@ type Result struct {
 	Solver      string               `json:"solver"`
 	Validation  Validation           `json:"validation"`
 	Certificate *certify.Certificate `json:"certificate"` // nil when no network could be fitted
-	Stages      []StageBill          `json:"stages"`
-	Seconds     float64              `json:"seconds"`
-	Seed        uint64               `json:"seed"`
-	Paper       *paper.Result        `json:"paper,omitempty"` // what the recipe paper found, stage by stage
+	// Unexplained says how close students came behind the first layer where none arrived.
+	Unexplained *local.Unexplained `json:"unexplained,omitempty"`
+	Stages      []StageBill        `json:"stages"`
+	Seconds     float64            `json:"seconds"`
+	Seed        uint64             `json:"seed"`
+	Paper       *paper.Result      `json:"paper,omitempty"` // what the recipe paper found, stage by stage
 
 	Outputs []heads.Output `json:"outputs,omitempty"` // all outputs of the model, where they were asked for
 

@@ -2,6 +2,7 @@ package identify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -126,15 +127,29 @@ func (e *bends) bent(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	if len(first) < len(e.problem.Candidates) { // then f may saturate
-		if grows, err := e.grows(ctx); !grows || err != nil {
+		grows, err := e.grows(ctx)
+		if isOtherForm(err) {
+			return true, err
+		}
+		if !grows || err != nil {
 			return false, err
 		}
 	}
+	var straight []*kinks.Straight
 	for range kinkAttempts {
 		if err = e.kinks(ctx, first, second); err == nil || ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
 			return true, err
 		}
 		e.report.finish("%v", err)
+		if sharp, ok := errors.AsType[*kinks.Sharp](err); ok && e.growLittle() {
+			return true, otherForm("%w", sharp)
+		}
+		if s, ok := errors.AsType[*kinks.Straight](err); ok {
+			straight = append(straight, s)
+		}
+	}
+	if len(straight) == kinkAttempts && e.growLittle() {
+		return true, otherForm("%w: a linear function beside units that saturate, as where inputs skip the hidden layers", straight[0])
 	}
 	e.report.progress(0, 0, 0, "the kinks do not tell: %v", err)
 	return false, nil
@@ -154,12 +169,43 @@ func (e *bends) grows(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	faster := 0
+	for k := 0; k < len(y); k += 4 {
+		for _, pair := range [][2]float64{{y[k], y[k+1]}, {y[k+3], y[k+2]}} {
+			if math.Abs(pair[0]) > fasterThanLinear*math.Abs(pair[1]) {
+				faster++
+			}
+		}
+	}
+	if 2*faster == len(y) && e.growLittle() {
+		return false, otherForm("f grows faster than linearly far out, between |x| = %.0e and %.0e by a factor of %.1f along a ray: activations that are bounded, or linear far out, add up to no such function", far, 2*far, math.Abs(y[3]/y[2]))
+	}
 	for k := 0; k < len(y); k += 2 {
 		if math.Abs(y[k]-y[k+1]) > 0.1*math.Max(math.Abs(y[k]), math.Abs(y[k+1])) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// fasterThanLinear is the growth over a doubling of |x| that no linear function has.
+const fasterThanLinear = 2.5
+
+// growLittle reports whether every candidate grows linearly at most: it has asymptotes, or stays bounded as far as it is looked at.
+func (e *bends) growLittle() bool {
+	for _, c := range slices.Concat(e.problem.Candidates, e.problem.Second) {
+		if f := c.Function.Facts(); f.Left.Asymptotic && f.Right.Asymptotic {
+			continue
+		}
+		t := []float64{-1e4, -1e3, -1e2, 1e2, 1e3, 1e4}
+		c.Function.Apply(0, t, t)
+		for _, v := range t {
+			if !(math.Abs(v) < 10) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // pairs identifies a network with different activations in its layers from answers near the origin.

@@ -16,6 +16,8 @@ const (
 	nearFraction   = 100
 	fallbackStarts = 6
 	noisyStarts    = 3
+	// fallbackParameters is the most that its students may have then: with more, each of them takes minutes.
+	fallbackParameters = 600
 )
 
 // nearInstead is near where the way from far out did not lead to a fit (for the reason given, or because its residuals
@@ -44,14 +46,14 @@ func (e *exact) nearInstead(ctx context.Context, reason error) error {
 // activation does not saturate. The candidates are tried in order until one explains the answers to their noise.
 func (e *exact) near(ctx context.Context) error {
 	e.reach = e.problem.Domain
-	box, starts := e.reach, 0
+	box, starts, parameters := e.reach, 0, 0
 	noisy := e.scales != nil && e.noisy() && e.found == nil
 	switch {
 	case e.reach > 0:
 	case noisy:
 		e.reach, starts = e.scales.Saturation/nearFraction, noisyStarts
 	case e.scales != nil: // f saturates, yet far out nothing could be made of it: look where the units are alive
-		e.reach, starts = e.scales.Saturation/nearFraction, fallbackStarts
+		e.reach, starts, parameters = e.scales.Saturation/nearFraction, fallbackStarts, fallbackParameters
 		if !e.noisy() { // near the origin units hide in noise: students that come close are to look farther out
 			box = e.reach
 		}
@@ -72,7 +74,7 @@ func (e *exact) near(ctx context.Context) error {
 	var last error
 	for _, f := range e.families {
 		n, stats, err := local.Start(ctx, e.log, e.problem.Info.Inputs, f.Function, f.Function, local.Settings{
-			Domain: box, Starts: starts, M0: e.problem.M0, M1: e.problem.M1, Noise: scales.Noise, Seed: e.settings.Seed, Activation: f.Name,
+			Domain: box, Starts: starts, Parameters: parameters, M0: e.problem.M0, M1: e.problem.M1, Noise: scales.Noise, Seed: e.settings.Seed, Activation: f.Name,
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
 		})
 		if n != nil {

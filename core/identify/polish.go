@@ -31,11 +31,17 @@ const wellConditioned = 1e6
 const nearly = 1e-5
 
 // nearlyExplains reports whether the network found so far explains the answers near the transitions nearly.
-func (e *exact) nearlyExplains() bool {
+func (e *exact) nearlyExplains() bool { return e.nearly(nearly) }
+
+// nearly reports whether the root mean square residual of the network found so far, relative to the spread of f, is at most that.
+func (e *exact) nearly(most float64) bool {
+	if e.found == nil || e.spreaded == 0 {
+		return false
+	}
 	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 	residual := e.found.Evaluate(e.family.Function, e.family.Function, data.X)
 	floats.Sub(residual, data.Y)
-	return floats.Norm(residual, 2) <= nearly*e.scales.Spread*math.Sqrt(float64(len(residual)))
+	return floats.Norm(residual, 2) <= most*e.scales.Spread*math.Sqrt(float64(len(residual)))
 }
 
 // polish fits all parameters to the answers from near the transitions: unlike the far ones they are of one accuracy and

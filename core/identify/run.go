@@ -82,6 +82,9 @@ func runFrom(ctx context.Context, problem Problem, settings Settings, e *exact) 
 	if e.scales != nil {
 		result.Noise = e.scales.Noise
 	}
+	if !result.Identified {
+		result.Unexplained = e.missed
+	}
 	result.Stages = report.bills
 	result.Seconds = time.Since(started).Seconds()
 	if err != nil {

@@ -128,6 +128,7 @@ func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, aga
 	}
 	e.report.finish("%d units", len(e.units))
 	g, shapes := e.explainSteps(rivals)
+	e.settleNorms(g.Function.Facts(), shapes)
 	e.remark = e.decided(rivals, g)
 	if e.problem.Second == nil && exponential(g.Function.Facts()) {
 		// Run has more ways to a second layer of the same activation, and goes on from here; others are tried in between.
@@ -189,6 +190,26 @@ func (e *bends) agrees(ctx context.Context) error {
 	}
 	return nil
 }
+
+// normsDiffer is the relative difference from which a unit's norm is taken from its whole step. Both ways are right to 1e-6 mostly, but the fit
+// of the tails alone can end at another rate that explains them as well, half of it for instance, and then no second layer fits.
+const normsDiffer = 1e-5
+
+// settleNorms takes the decay of units from what explains their whole step, where that of the tails is another.
+func (e *bends) settleNorms(facts core.Facts, shapes []steps.Shape) {
+	if !exponential(facts) {
+		return
+	}
+	for i, s := range shapes {
+		decay := math.Abs(s.Norm) * facts.Right.Rate
+		if s.Misfit < wellExplainedStep && math.Abs(e.units[i].Decay/decay-1) > normsDiffer {
+			e.units[i].Decay = decay
+		}
+	}
+}
+
+// wellExplainedStep is the misfit of a step up to which its norm is believed: 1e-4 of it is left unexplained.
+const wellExplainedStep = 1e-8
 
 // nearlyParallel is the angle from which units are never taken for one.
 const nearlyParallel = 1e-3

@@ -38,9 +38,11 @@ func (e *exact) students(ctx context.Context) error {
 		}
 		if e.noisy() { // a unit of the first layer that noise has hidden spoils them all: few students, and a further look
 			starts = noisyStudents
+		} else if e.rough {
+			starts = roughStudents
 		}
 		found, stats, err := local.Second(ctx, middle, len(e.units), normal, normal, local.Settings{
-			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
+			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Rough: e.rough, Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
 		})
 		if err != nil {
@@ -92,6 +94,9 @@ const fewOwn = 4
 
 // noisyStudents is how many students are tried on noisy answers before another look for units of the first layer.
 const noisyStudents = 8
+
+// roughStudents is how many students have the first layer's norms free from the start where those that trust them were even: one norm may be wrong.
+const roughStudents = 3
 
 // inInputs returns the network n of the coordinates v as one of the inputs x.
 func inInputs(n *network.Network, m *recover.Middle) *network.Network {

@@ -99,6 +99,9 @@ func Find(ctx context.Context, oracle query.Asker, d int, first, second []Candid
 		return nil, err
 	}
 	planes, err := firstLayer(ctx, plane, rng, settings)
+	if fault.Is(err, fault.Unsupported) && len(planes) > 0 {
+		return nil, kinked(ctx, plane, planes, rng, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +158,7 @@ func newLatent(a *mat.Dense, theta []float64) (*latent, error) {
 	return l, nil
 }
 
-// firstLayer finds the hyperplanes of the first layer.
+// firstLayer finds the hyperplanes of the first layer; with an error, those of a part of it.
 func firstLayer(ctx context.Context, f *field, rng *rand.Rand, settings Settings) ([]*hyperplane, error) {
 	s := &search{field: f, rng: rng, place: f.anywhere(rng)}
 	s.line = func() line {
@@ -175,7 +178,7 @@ func firstLayer(ctx context.Context, f *field, rng *rand.Rand, settings Settings
 			break
 		}
 		if len(s.found) > f.n {
-			return nil, fault.New(fault.Unsupported, "the first layer has more units than the %d inputs: their arguments cannot be set at will", f.n)
+			return s.found, fault.New(fault.Unsupported, "the first layer has more units than the %d inputs: their arguments cannot be set at will", f.n)
 		}
 		if len(s.found) > 0 && len(s.found) < f.n || idle >= idleFirst {
 			blind, err := s.blind(ctx)
@@ -189,12 +192,15 @@ func firstLayer(ctx context.Context, f *field, rng *rand.Rand, settings Settings
 		if len(s.found) == f.n && settings.M0 == 0 {
 			break
 		}
+		if s.lines >= mostLines && len(s.found) == 0 {
+			return nil, fault.New(fault.Unsupported, "%w", &Straight{s.lines})
+		}
 		if s.lines >= mostLines {
-			return nil, fault.New(fault.Unsupported, "%d lines far out show %d units of the first layer, and f depends on more", s.lines, len(s.found))
+			return s.found, fault.New(fault.Unsupported, "%d lines far out show %d units of the first layer, and f depends on more", s.lines, len(s.found))
 		}
 	}
 	if len(s.found) > f.n {
-		return nil, fault.New(fault.Unsupported, "the first layer has more units than the %d inputs: their arguments cannot be set at will", f.n)
+		return s.found, fault.New(fault.Unsupported, "the first layer has more units than the %d inputs: their arguments cannot be set at will", f.n)
 	}
 	return s.found, nil
 }
@@ -211,11 +217,15 @@ func explain(ctx context.Context, f *field, planes []*hyperplane, place func(*hy
 	}
 	misfits = make([]float64, len(candidates))
 	chosen := -1
+	sharp := map[*hyperplane]bool{}
 	wanted := planes
 	for range rounds {
 		profiles, err := f.profiles(ctx, wanted, func(h *hyperplane) []float64 { return place(h, placeRadius*f.zone) })
 		if err != nil {
 			return best, nil, nil, err
+		}
+		for k, p := range profiles {
+			sharp[wanted[k]] = p.sharp
 		}
 		for c, candidate := range candidates {
 			facts := candidate.Function.Facts()
@@ -261,9 +271,55 @@ func explain(ctx context.Context, f *field, planes []*hyperplane, place func(*hy
 		}
 	}
 	if !(misfits[chosen] < enoughOfFit) {
+		if count := countTrue(sharp); 2*count > len(planes) {
+			return best, nil, misfits, fault.New(fault.Unsupported, "%w", &Sharp{Units: count})
+		}
 		return best, nil, misfits, fault.New(fault.Unsupported, "no activation explains how the units bend: %s, the best, leaves %.1e of a bend", candidates[chosen].Name, misfits[chosen])
 	}
 	return candidates[chosen], fits[chosen], misfits, nil
+}
+
+// Sharp is the error where f has kinks: its slope jumps across the hyperplanes of so many units, as far as their neighbourhood can be resolved.
+type Sharp struct{ Units int }
+
+func (s *Sharp) Error() string {
+	return fmt.Sprintf("the slope of f jumps across the hyperplanes of %d units of a first layer: kinks, as ReLU makes them, and no activation that bends smoothly", s.Units)
+}
+
+// Straight is the error where f grows far out and has no kink at all on so many lines, though it is not linear.
+type Straight struct{ Lines int }
+
+func (s *Straight) Error() string {
+	return fmt.Sprintf("far out, f grows linearly and bends nowhere on %d lines, but near the origin it does", s.Lines)
+}
+
+// kinked returns [Sharp] where most of the hyperplanes found are kinks, else the reason given.
+func kinked(ctx context.Context, f *field, planes []*hyperplane, rng *rand.Rand, reason error) error {
+	place := f.anywhere(rng)
+	profiles, err := f.profiles(ctx, planes, func(h *hyperplane) []float64 { return place(h, placeRadius*f.zone) })
+	if err != nil {
+		return err
+	}
+	count := 0
+	for _, p := range profiles {
+		if p.sharp {
+			count++
+		}
+	}
+	if 2*count > len(planes) {
+		return fault.New(fault.Unsupported, "%w", &Sharp{Units: count})
+	}
+	return reason
+}
+
+func countTrue(m map[*hyperplane]bool) int {
+	count := 0
+	for _, v := range m {
+		if v {
+			count++
+		}
+	}
+	return count
 }
 
 func worst(fits []shape) float64 {

@@ -17,7 +17,8 @@ import (
 type profile struct {
 	at    []float64 // a point of the hyperplane, s = 0
 	s, f  []float64
-	width float64 // the distance within which f is not yet one of its asymptotes
+	width float64 // the distance within which f is not yet one of its asymptotes; 0 where none was seen
+	sharp bool    // f is one of its asymptotes as near to the hyperplane as was looked: a kink
 	level float64 // standard deviation of the answers' error
 }
 
@@ -103,6 +104,9 @@ func (f *field) profiles(ctx context.Context, planes []*hyperplane, place func(h
 			}
 		}
 		open = still
+	}
+	for _, k := range open {
+		result[k].sharp = true
 	}
 	var wide []int
 	for k, p := range result {

@@ -31,6 +31,8 @@ type Settings struct {
 	M0, M1 int     // sizes of the hidden layers; 0 when not known
 	Noise  float64 // standard deviation of an answer's error; 0 means rounding alone
 	Starts int     // most students; default 24
+	// Parameters is the most that a student of [Start] may have: the time of a fit grows with their cube. Default 4000.
+	Parameters int
 	// FirstLayer says that input i is, but for its shift and up to a few percent of its scale, the pre-activation of unit i of
 	// the first layer: students start from there, without spare units in it.
 	FirstLayer bool
@@ -116,6 +118,9 @@ func Start(ctx context.Context, oracle query.Asker, d int, g, h core.Function, s
 	if settings.Starts == 0 {
 		settings.Starts = 24
 	}
+	if settings.Parameters == 0 {
+		settings.Parameters = mostParameters
+	}
 	s := &search{
 		oracle: &counted{oracle, settings.Domain}, d: d, g: g, h: h, settings: settings,
 		rng: rand.New(rand.NewPCG(settings.Seed, 0x6c6f63616c)), r: d,
@@ -195,8 +200,8 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		k0, k1 := s.sizes(start / starts)
 		size := network.Parameters(s.r, k0, k1)
-		if size > mostParameters {
-			return nil, fault.New(fault.Unsupported, "a student for %d inputs has %d parameters, more than can be fitted in reasonable time (%d)", s.r, size, mostParameters)
+		if size > s.settings.Parameters {
+			return nil, fault.New(fault.Unsupported, "a student for %d inputs has %d parameters, more than can be fitted in reasonable time (%d)", s.r, size, s.settings.Parameters)
 		}
 		if err := s.more(ctx, rows*size-len(s.y)); err != nil {
 			return nil, err

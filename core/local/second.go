@@ -34,10 +34,14 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 		oracle: &counted{oracle, settings.Domain}, d: m0, g: g, h: h, settings: settings,
 		rng: rand.New(rand.NewPCG(settings.Seed, 0x7365636f6e64)), r: m0, norm: 1, frozen: true, shifted: settings.Shifted,
 	}
-	best := math.Inf(1)
 	sizes := s.students(settings.Starts)
 	s.settings.Starts = len(sizes)
+	missed := &Unexplained{Units: m0}
 	for start, k1 := range sizes {
+		if start > 0 && k1 != sizes[start-1] && !settings.Spare && missed.even() {
+			missed.Even = true
+			break
+		}
 		n, loss, err := s.arrive(ctx, k1)
 		if err != nil {
 			return nil, Statistics{}, err
@@ -45,7 +49,7 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 		s.observe(start, n, loss)
 		s.trace("  start %d: %d units, loss %.1e of the variance, %.1e counts as arrived", start, k1, loss/s.variance, s.exact/s.variance)
 		if loss > math.Max(s.close()*s.variance, s.exact) {
-			best = math.Min(best, loss)
+			missed.add(k1, math.Sqrt(loss/s.variance))
 			continue
 		}
 		if settings.Spare {
@@ -73,9 +77,10 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 			return n, Statistics{Margin: s.margin}, nil
 		}
 		s.exact = exact
-		best = math.Min(best, loss)
+		missed.add(k1, math.Sqrt(loss/s.variance))
 	}
-	return nil, Statistics{}, fault.New(fault.Unsupported, "no second layer could be found behind the %d units of the first: the best of %d students leaves %.1e of the answers' variance", m0, len(sizes), best/s.variance)
+	missed.Even = missed.Even || !settings.Spare && missed.even() // with noise, what is left may be that
+	return nil, Statistics{}, fault.New(fault.Unsupported, "%w", missed)
 }
 
 // students lists the second-layer units of the students to be fitted, at most so many, or, for 0, those of all stages.
