@@ -86,6 +86,17 @@ func (f family) nameTwin(n *network.Network) (Candidate, string) {
 	return chosen, fmt.Sprintf("%s describe the same function; the shifts suggest %s", strings.Join(names, " and "), chosen.Name)
 }
 
+// as returns the family with its member c in front.
+func (f family) as(c Candidate) family {
+	chosen := family{Candidate: c}
+	for _, member := range append([]Candidate{f.Candidate}, f.twins...) {
+		if member.Name != c.Name {
+			chosen.twins = append(chosen.twins, member)
+		}
+	}
+	return chosen
+}
+
 // shiftScales are the sizes that the shifts of trained networks have, over |b_l|, in the activation they were trained with.
 var shiftScales = []float64{0.1, 0.2, 0.3, 0.5, 0.8}
 

@@ -50,7 +50,7 @@ func (e *exact) polish(ctx context.Context) error {
 	e.report.start("polish")
 	var c Candidate
 	c, e.remark = e.family.nameTwin(e.found)
-	e.family.Candidate = c
+	e.family = e.family.as(c)
 	iterations := 30
 	if e.loss > goodLoss {
 		iterations = patience

@@ -22,6 +22,7 @@ type Stage struct {
 	Students int     `json:"students"` // how many were fitted
 	Least    float64 `json:"least"`    // of them left, over the standard deviation of the answers
 	Most     float64 `json:"most"`
+	next     float64 // what the second best left
 }
 
 func (u *Unexplained) Error() string {
@@ -54,33 +55,42 @@ func enumerate(all []string) string {
 // add counts a student of k1 units, not counting those that splitting has added, that left so much of the standard deviation.
 func (u *Unexplained) add(k1 int, left float64) {
 	if n := len(u.Stages); n == 0 || u.Stages[n-1].Units != k1 {
-		u.Stages = append(u.Stages, Stage{Units: k1, Least: math.Inf(1)})
+		u.Stages = append(u.Stages, Stage{Units: k1, Least: math.Inf(1), next: math.Inf(1)})
 	}
 	last := &u.Stages[len(u.Stages)-1]
 	last.Students++
+	last.next = min(last.next, max(last.Least, left))
 	last.Least, last.Most = min(last.Least, left), max(last.Most, left)
 }
 
-// Students of the two largest sizes that are within evenFactor of each other, and those of the larger size no closer than by it, are even, unless they
-// are closer than evenLeast anyway.
+// Students are even that are within evenFactor of each other, all of the two largest sizes or the best two of the three largest, while each size leaves
+// more than the size before over evenFactor, and none is closer than evenLeast.
 const (
 	evenFactor = 2
 	evenLeast  = 1e-5
-	evenStages = 2
+	evenAll    = 2
+	evenBest   = 3
 	fewest     = 3 // students of a size
 )
 
 // even reports whether the students so far are: then larger ones are not worth their time, which grows with the cube of the units.
 func (u *Unexplained) even() bool {
+	return u.evenly(evenAll, func(s Stage) float64 { return s.Most }) || u.evenly(evenBest, func(s Stage) float64 { return s.next })
+}
+
+// evenly reports whether those up to worst are, of so many sizes.
+func (u *Unexplained) evenly(sizes int, worst func(Stage) float64) bool {
 	n := len(u.Stages)
-	if n < evenStages {
+	if n < sizes {
 		return false
 	}
-	before, last := u.Stages[n-2], u.Stages[n-1]
-	for _, s := range []Stage{before, last} {
-		if s.Students < fewest || s.Least < evenLeast || s.Most > evenFactor*s.Least {
+	for k, s := range u.Stages[n-sizes:] {
+		if s.Students < fewest || s.Least < evenLeast || worst(s) > evenFactor*s.Least {
+			return false
+		}
+		if k > 0 && u.Stages[n-sizes+k-1].Least >= evenFactor*s.Least {
 			return false
 		}
 	}
-	return before.Least < evenFactor*last.Least
+	return true
 }

@@ -26,6 +26,8 @@ const (
 	firstRows = 8
 	// suspects is how many answers that look wrong are asked again, and samples how many others of a run that has failed.
 	suspects, samples = 32, 512
+	// farRounding is the rounding of an answer where |x| = 1, over the spread of all: libraries for matrices sum in another order for another number of rows.
+	farRounding = 1e-14
 	// manySigmas is how far two answers to one point are apart that noise does not part.
 	manySigmas = 8
 )
@@ -187,6 +189,7 @@ func again(ctx context.Context, asker query.Asker, asked Asked, rows []int, sigm
 		x.SetRow(k, asked.X[i])
 	}
 	y, err := asker.Ask(ctx, x)
+	spread := deviation(asked.Y)
 	if fault.Is(err, fault.Budget) {
 		return c, nil
 	} else if err != nil {
@@ -194,7 +197,8 @@ func again(ctx context.Context, asker query.Asker, asked Asked, rows []int, sigm
 	}
 	c.asked = true
 	for k, i := range rows {
-		if by := y[k] - asked.Y[i]; math.Abs(by) > manySigmas*sigma {
+		// Far out, what another order of sums does to a unit's argument grows with |x|.
+		if by := y[k] - asked.Y[i]; math.Abs(by) > manySigmas*max(sigma, farRounding*spread*floats.Norm(asked.X[i], 2)) {
 			c.rows, c.by, c.largest = append(c.rows, i), append(c.by, by), max(c.largest, math.Abs(by))
 		}
 	}
