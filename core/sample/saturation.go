@@ -157,6 +157,11 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 	}
 	change, width := s.visible()
 	groups, err := l.changes(ctx, s.oracle, pieces, width, change)
+	if err == nil && len(groups) == 0 && len(s.found) == 0 { // an even function is the same at both ends
+		if pieces, err = s.divided(ctx, l, pieces); err == nil {
+			groups, err = l.changes(ctx, s.oracle, pieces, width, change)
+		}
+	}
 	if err != nil || len(groups) == 0 {
 		return 0, 0, err
 	}
@@ -182,6 +187,34 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 		}
 	}
 	return fresh, impure, nil
+}
+
+// divided returns the pieces in parts.
+func (s *saturation) divided(ctx context.Context, l line, pieces []interval) ([]interval, error) {
+	const parts = 8
+	var ts []float64
+	for _, p := range pieces {
+		for k := 1; k < parts; k++ {
+			ts = append(ts, p.a+(p.b-p.a)*float64(k)/parts)
+		}
+	}
+	y, err := l.ask(ctx, s.oracle, ts)
+	if err != nil {
+		return nil, err
+	}
+	var divided []interval
+	for i, p := range pieces {
+		last := interval{a: p.a, fa: p.fa}
+		for k := range parts - 1 {
+			at := i*(parts-1) + k
+			last.b, last.fb = ts[at], y[at]
+			divided = append(divided, last)
+			last = interval{a: last.b, fa: last.fb}
+		}
+		last.b, last.fb = p.b, p.fb
+		divided = append(divided, last)
+	}
+	return divided, nil
 }
 
 // whole drops the groups that reach the end of a searched piece: there a known unit's step covers part of another's, and

@@ -42,6 +42,7 @@ func newREST(b *backend, address *url.URL) *rest {
 	b.address = r.base.String()
 	transport := cleanhttp.DefaultPooledTransport()
 	transport.TLSClientConfig = b.security.tls
+	transport.DialContext = dialer(transport.DialContext)
 	// Several queries may be in flight: their connections are worth keeping.
 	transport.MaxIdleConnsPerHost = 32
 	r.client = retryablehttp.NewClient()
