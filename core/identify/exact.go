@@ -45,6 +45,7 @@ type exact struct {
 	remark      string
 	other       func(context.Context) (bool, error) // looks for a second layer with another activation; nil where there is none to try
 	handed      bool                                // it was found by other
+	doubted     bool                                // the caller was asked whether the oracle is one of a function
 	missed      *local.Unexplained                  // what students left behind the first layer where none arrived; nil where one did
 	rough       bool                                // students fit the norms of the first layer from the start
 	sleepers    bool                                // found had units that slept at the base point
@@ -136,6 +137,7 @@ func (e *exact) firstLayer(ctx context.Context) error {
 	units, err := sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
 		Units: e.problem.M0,
 		Known: e.units,
+		Doubt: e.doubt,
 		Observe: func(lines, found int) {
 			e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)
 		},
@@ -213,7 +215,7 @@ func (e *exact) attempt(ctx context.Context) error {
 	}
 	if e.missed != nil && e.missed.Even && !e.nearly(evenFound) {
 		e.found, e.certificate = nil, nil
-		return unexplained(e.missed, e.families[0].Name)
+		return e.unexplained()
 	}
 	if e.found == nil {
 		return last

@@ -72,10 +72,12 @@ const flatRadius = 30
 
 const (
 	splits = 3 // of the units into two groups, for [exact.sums]
-	// additive is the largest mixed difference of a sum, relative to the spread of f: errors of the directions move the units of the other group.
-	additive = 1e-7
-	// proportional is how far gradients are from one line that are parallel, as differences show them.
-	proportional = 1e-5
+	// additive is the largest mixed difference of a sum, relative to the spread of f: errors of the directions move the units of the other group. Second
+	// layers that are nearly linear leave more: with weights of 0.01, 1e-6.
+	additive = 3e-9
+	// proportional is how far gradients are from one line that are parallel, as differences show them. Second layers whose units nearly coincide leave
+	// more: with units 1e-4 apart, 1e-6.
+	proportional = 1e-7
 )
 
 // simple fails where f depends on the first layer in one of two ways that no second layer of the candidates does, but students approximate well. It is for
@@ -137,7 +139,7 @@ func (e *exact) sums(ctx context.Context, latent *recover.Latent) (bool, error) 
 
 // oneCombination reports whether the gradient in two units that stay where they are keeps its direction, whatever the others do.
 func (e *exact) oneCombination(ctx context.Context, latent *recover.Latent) (bool, error) {
-	const places, step = 4, 1e-3
+	const places, step = 4, 2e-3
 	m0 := len(e.units)
 	order := e.rng.Perm(m0)
 	fixed := e.latentPoint()
@@ -148,9 +150,9 @@ func (e *exact) oneCombination(ctx context.Context, latent *recover.Latent) (boo
 			v[i] = fixed[i]
 		}
 		for _, i := range order[:2] {
-			for _, by := range []float64{-step, step} {
+			for _, by := range []float64{-2, -1, 1, 2} {
 				w := append([]float64(nil), v...)
-				w[i] += by
+				w[i] += by * step
 				points = append(points, latent.Point(w))
 			}
 		}
@@ -159,12 +161,13 @@ func (e *exact) oneCombination(ctx context.Context, latent *recover.Latent) (boo
 	if err != nil {
 		return false, err
 	}
+	slope := func(y []float64) float64 { return (8*(y[2]-y[1]) - (y[3] - y[0])) / (12 * step) } // of fourth order
 	var first [2]float64
 	seen := 0
-	for k := 0; k < len(y); k += 4 {
-		g := [2]float64{y[k+1] - y[k], y[k+3] - y[k+2]}
+	for k := 0; k < len(y); k += 8 {
+		g := [2]float64{slope(y[k:]), slope(y[k+4:])}
 		size := math.Hypot(g[0], g[1])
-		if size < 1e-6*e.scales.Spread { // f is nearly constant here
+		if size < 1e-4*e.scales.Spread { // f is nearly constant here
 			continue
 		}
 		if seen++; seen == 1 {
@@ -188,6 +191,21 @@ func (e *exact) latentPoint() []float64 {
 }
 
 // unexplained is the end of a run whose students all approximate f equally badly.
-func unexplained(missed *local.Unexplained, activation string) error {
-	return formError{fault.New(fault.Unsupported, "%w", fmt.Errorf("with the activation %s, %w", activation, missed))}
+func (e *exact) unexplained() error {
+	text := ""
+	if count := e.alongAxes(); count > 1 {
+		text = fmt.Sprintf("; %d of these units see one input each, as steps far out do where inputs are clipped: then ask within the bounds, with --domain", count)
+	}
+	return formError{fault.New(fault.Unsupported, "with the activation %s, %w%s", e.families[0].Name, e.missed, text)}
+}
+
+// alongAxes counts the units that see one input alone.
+func (e *exact) alongAxes() int {
+	count := 0
+	for _, u := range e.units {
+		if len(u.Direction) > 1 && math.Max(floats.Max(u.Direction), -floats.Min(u.Direction)) > 1-1e-9 {
+			count++
+		}
+	}
+	return count
 }

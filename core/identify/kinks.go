@@ -68,7 +68,7 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 		done, err = e.stepped(ctx)
 	}
 	if !done && err == nil && problem.Second == nil {
-		same := &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units, other: e.other}
+		same := &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units, other: e.other, doubted: e.doubted}
 		result, err := runFrom(ctx, e.problem, settings, same)
 		if same.handed {
 			e.report.bills = append(result.Stages, e.report.bills...)
@@ -103,7 +103,8 @@ func (e *bends) conclude(ctx context.Context, started time.Time, err error) (*Re
 	result.Queries, result.Stages, result.Seconds = problem.Oracle.Queries(), e.report.bills, time.Since(started).Seconds()
 	if err != nil {
 		result.Reason = err.Error()
-		if fault.Is(err, fault.Unsupported) { // the network resists: a result, not a failure of the run
+		_, result.Doubted = errors.AsType[dishonestError](err)
+		if result.Doubted || fault.Is(err, fault.Unsupported) { // the network resists: a result, not a failure of the run
 			err = nil
 		}
 	}
@@ -149,6 +150,13 @@ func (e *bends) bent(ctx context.Context) (done bool, err error) {
 		}
 	}
 	if len(straight) == kinkAttempts && e.growLittle() {
+		linear, err := e.linear(ctx)
+		if err != nil {
+			return true, err
+		}
+		if linear {
+			return true, otherForm("f is linear, as far as it was asked: there is no hidden layer")
+		}
 		return true, otherForm("%w: a linear function beside units that saturate, as where inputs skip the hidden layers", straight[0])
 	}
 	e.report.progress(0, 0, 0, "the kinks do not tell: %v", err)
@@ -186,6 +194,25 @@ func (e *bends) grows(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// linear reports whether f is affine near the origin.
+func (e *bends) linear(ctx context.Context) (bool, error) {
+	points := [][]float64{make([]float64, e.problem.Info.Inputs)}
+	for range 4 {
+		p, q := sample.Direction(e.rng, e.problem.Info.Inputs), sample.Direction(e.rng, e.problem.Info.Inputs)
+		points = append(points, p, q, floats.AddTo(make([]float64, len(p)), p, q))
+	}
+	y, err := sample.Points(ctx, e.log, points)
+	if err != nil {
+		return false, err
+	}
+	for k := 1; k < len(y); k += 3 {
+		if math.Abs(y[k]+y[k+1]-y[k+2]-y[0]) > 1e-9*floats.Norm(y, math.Inf(1)) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // fasterThanLinear is the growth over a doubling of |x| that no linear function has.

@@ -26,6 +26,10 @@ const valleyParameters = 400
 // wellConditioned is the condition number up to which normal equations find the least of the loss.
 const wellConditioned = 1e6
 
+// hopeless is the loss, after a valley was followed to its end, from which a unit less does not help: one that was found twice explains the answers as
+// well as one, and so what is left so far above the noise is due to another form of f.
+const hopeless = 1e10
+
 // nearly is the root mean square residual, relative to the spread of f, from which the fit of all parameters, directions
 // too, is worth more than another base point.
 const nearly = 1e-5
@@ -64,7 +68,7 @@ func (e *exact) polish(ctx context.Context) error {
 		}
 	}
 	// Units that were found one by one may be one unit found twice: the fit can hide that in a weak one.
-	for (e.sleepers || e.undetermined()) && (e.loss <= 1e4*goodLoss || e.creeps(e.found)) {
+	for (e.sleepers || e.undetermined()) && (e.loss <= 1e4*goodLoss || e.loss <= hopeless && e.creeps(e.found)) {
 		dropped, err := e.drop(ctx)
 		if err != nil {
 			return err

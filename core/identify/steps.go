@@ -107,6 +107,7 @@ func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, aga
 			Units:   e.problem.M0,
 			Quiet:   quiet,
 			Known:   e.units,
+			Doubt:   e.doubt,
 			Explain: func(p *sample.Profile) float64 { return least(rivals, p) },
 			Observe: func(lines, found int) {
 				e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)

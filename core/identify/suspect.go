@@ -80,11 +80,14 @@ func (e *exact) suspect(ctx context.Context, n *network.Network, f family, from 
 		changed, count, floats.Norm(y, math.Inf(1)), e.scales.Spread)
 }
 
-// doubt asks the caller whether the oracle is one of a function at all, before the longest search begins.
+// doubt asks the caller, once, whether the oracle is one of a function at all: before the longest search begins, or where steps far out are no units'.
 func (e *exact) doubt(ctx context.Context) error {
-	if e.settings.Doubt == nil || e.noisy() {
+	if e.settings.Doubt == nil || e.noisy() || e.doubted {
 		return nil
 	}
+	e.doubted = true
+	stage := e.report.stage
+	defer func() { e.report.start(stage) }()
 	e.report.start("doubts")
 	evidence, err := e.settings.Doubt(ctx)
 	if err != nil {

@@ -33,8 +33,14 @@ type SaturationSettings struct {
 	// Explain fits what may explain a step to it and returns the sum of squared relative misfits. With it, steps need not have
 	// exponential tails; without, they must.
 	Explain func(*Profile) float64
+	// Doubt is called where the first steps that were looked into cannot be those of a unit, or run along the axes: they cost hundreds of queries each, and may
+	// be due to something else, such as inputs that are clipped. An error ends the search; may be nil.
+	Doubt   func(ctx context.Context) error
 	Observe func(lines, found int)
 }
+
+// firstSteps is how many steps that are no unit's, before any that is one, raise doubts.
+const firstSteps = 2
 
 // mostFruitless is how many lines in a row may show steps that cannot be used before the search gives up on them.
 const mostFruitless = 6
@@ -48,6 +54,7 @@ type saturation struct {
 	radius   float64 // distance of the lines from the center
 	found    []Unit
 	settings SaturationSettings
+	useless  int // steps that were no unit's, before any was found
 }
 
 // Saturate finds the hyperplanes of the first-layer units, and how fast their steps decay, from far out.
@@ -181,12 +188,40 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 		switch {
 		case !ok:
 			impure++
+			if err := s.doubt(ctx); err != nil {
+				return fresh, impure, err
+			}
 		case !s.known(unit):
 			s.found = append(s.found, unit)
 			fresh++
+			if s.settings.Doubt != nil && s.axes() {
+				if err := s.settings.Doubt(ctx); err != nil {
+					return fresh, impure, err
+				}
+			}
 		}
 	}
 	return fresh, impure, nil
+}
+
+// doubt counts a step that is no unit's, and raises doubts where all were so far.
+func (s *saturation) doubt(ctx context.Context) error {
+	if s.useless++; s.useless != firstSteps || len(s.found) > 0 || s.settings.Doubt == nil {
+		return nil
+	}
+	return s.settings.Doubt(ctx)
+}
+
+// axes reports whether the unit found last is the second that sees one input alone, as the steps of inputs that are clipped do.
+func (s *saturation) axes() bool {
+	count, last := 0, false
+	for _, u := range s.found {
+		last = s.d > 1 && math.Max(floats.Max(u.Direction), -floats.Min(u.Direction)) > 1-1e-9
+		if last {
+			count++
+		}
+	}
+	return last && count == firstSteps
 }
 
 // divided returns the pieces in parts.

@@ -83,16 +83,34 @@ func decode(body []byte, into any) error {
 	return fmt.Errorf("not the JSON that the protocol wants (%w)", err)
 }
 
-// answer is one output tensor, rows x columns.
+// answer is one output tensor, or several beside each other, rows x columns.
 type answer struct {
 	values  []float64
 	columns int
 	version string
 }
 
-// decodeAnswer reads the answer to an inference of the given number of rows. name is the output wanted, or "" for the
+// add puts an output of the given shape beside those that are there.
+func (a *answer) add(shape []int64, values []float64, rows int) error {
+	columns, err := checkAnswer(shape, values, rows)
+	if err != nil {
+		return err
+	}
+	if a.columns == 0 {
+		a.values, a.columns = values, columns
+		return nil
+	}
+	joined := make([]float64, 0, rows*(a.columns+columns))
+	for r := range rows {
+		joined = append(append(joined, a.values[r*a.columns:][:a.columns]...), values[r*columns:][:columns]...)
+	}
+	a.values, a.columns = joined, a.columns+columns
+	return nil
+}
+
+// decodeAnswer reads the answer to an inference of the given number of rows. wanted are the outputs wanted, or none for the
 // only one. Errors continue the sentence "its answer ...".
-func decodeAnswer(body []byte, name string, rows int) (*answer, error) {
+func decodeAnswer(body []byte, wanted []string, rows int) (*answer, error) {
 	var r struct {
 		Version json.RawMessage `json:"model_version"`
 		Outputs []tensor        `json:"outputs"`
@@ -110,11 +128,34 @@ func decodeAnswer(body []byte, name string, rows int) (*answer, error) {
 	for i, t := range r.Outputs {
 		names[i] = t.Name
 	}
-	output, err := chooseOutput(names, name)
+	chosen, err := chooseOutputs(names, wanted)
 	if err != nil {
 		return nil, err
 	}
-	t := r.Outputs[output]
+	a := &answer{}
+	if len(r.Version) > 0 && string(r.Version) != "null" {
+		a.version = strings.Trim(string(r.Version), `"`)
+	}
+	for _, output := range chosen {
+		t := r.Outputs[output]
+		values, err := tensorValues(t)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.add(t.Shape, values, rows); err != nil {
+			return nil, err
+		}
+		for i, v := range values {
+			if math.IsInf(v, 0) { // JSON has none
+				return nil, fmt.Errorf("has a value at row %d that is too large for %s", i/max(1, len(values)/rows), t.Datatype)
+			}
+		}
+	}
+	return a, nil
+}
+
+// tensorValues reads one output.
+func tensorValues(t tensor) ([]float64, error) {
 	if err := checkDatatype(t.Datatype); err != nil {
 		return nil, err
 	}
@@ -127,36 +168,28 @@ func decodeAnswer(body []byte, name string, rows int) (*answer, error) {
 			values[i] = float64(float32(v)) // some servers print the shortest digits, some all: both are the same number
 		}
 	}
-	columns, err := checkAnswer(t.Shape, values, rows)
-	if err != nil {
-		return nil, err
-	}
-	for i, v := range values {
-		if math.IsInf(v, 0) { // JSON has none
-			return nil, fmt.Errorf("has a value at row %d that is too large for %s", i/columns, t.Datatype)
-		}
-	}
-	version := ""
-	if len(r.Version) > 0 && string(r.Version) != "null" {
-		version = strings.Trim(string(r.Version), `"`)
-	}
-	return &answer{values: values, columns: columns, version: version}, nil
+	return values, nil
 }
 
-// chooseOutput returns which of the outputs is meant: that of the given name, or the only one where the name is empty.
-func chooseOutput(names []string, name string) (int, error) {
-	if i := slices.Index(names, name); i >= 0 && name != "" {
-		return i, nil
-	}
+// chooseOutputs returns which of the outputs are meant: those of the wanted names, or the only one where there are none.
+func chooseOutputs(names, wanted []string) ([]int, error) {
 	switch {
 	case len(names) == 0:
-		return 0, errors.New("has no outputs")
-	case name != "":
-		return 0, fmt.Errorf("has no output %q; it has: %s", name, strings.Join(names, ", "))
-	case len(names) > 1:
-		return 0, fmt.Errorf("has the outputs %s: choose one with the option output-name", strings.Join(names, ", "))
+		return nil, errors.New("has no outputs")
+	case len(wanted) == 0 && len(names) == 1:
+		return []int{0}, nil
+	case len(wanted) == 0:
+		return nil, fmt.Errorf("has the outputs %s: choose one, or several with commas between them, with the option output-name", strings.Join(names, ", "))
 	}
-	return 0, nil
+	var chosen []int
+	for _, name := range wanted {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return nil, fmt.Errorf("has no output %q; it has: %s", name, strings.Join(names, ", "))
+		}
+		chosen = append(chosen, i)
+	}
+	return chosen, nil
 }
 
 // checkAnswer returns how many values a row has. The first dimension is the batch's, but one value a row may come in any shape, and one

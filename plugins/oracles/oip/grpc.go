@@ -81,29 +81,31 @@ func describeTensors(tensors []*inference.ModelMetadataResponse_TensorMetadata) 
 
 func (r *rpc) infer(ctx context.Context, t *tensors, x *mat.Dense, shape []int) (*answer, error) {
 	rows, _ := x.Dims()
-	raw, err := encodeRaw(t.datatype, x)
-	if err != nil {
-		return nil, fault.New(fault.Usage, "%s cannot be asked: %w", r, err)
+	request := &inference.ModelInferRequest{ModelName: r.model, ModelVersion: r.modelVersion}
+	from := 0
+	for _, p := range t.inputs {
+		values, dimensions := p.of(x, from, shape)
+		raw, err := encodeRaw(p.datatype, values)
+		if err != nil {
+			return nil, fault.New(fault.Usage, "%s cannot be asked: %w", r, err)
+		}
+		request.Inputs = append(request.Inputs, &inference.ModelInferRequest_InferInputTensor{Name: p.name, Datatype: string(p.datatype), Shape: int64s(dimensions)})
+		request.RawInputContents = append(request.RawInputContents, raw)
+		_, width := values.Dims()
+		from += width
 	}
-	request := &inference.ModelInferRequest{
-		ModelName: r.model, ModelVersion: r.modelVersion,
-		Inputs: []*inference.ModelInferRequest_InferInputTensor{{
-			Name: t.input, Datatype: string(t.datatype), Shape: int64s(shape),
-		}},
-		RawInputContents: [][]byte{raw},
-	}
-	if t.output != "" {
-		request.Outputs = []*inference.ModelInferRequest_InferRequestedOutputTensor{{Name: t.output}}
+	for _, name := range t.outputs {
+		request.Outputs = append(request.Outputs, &inference.ModelInferRequest_InferRequestedOutputTensor{Name: name})
 	}
 	var reply *inference.ModelInferResponse
-	err = r.call(ctx, func(ctx context.Context) (err error) {
+	err := r.call(ctx, func(ctx context.Context) (err error) {
 		reply, err = r.client.ModelInfer(ctx, request)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	a, err := decodeReply(reply, t.output, rows)
+	a, err := decodeReply(reply, t.outputs, rows)
 	if err != nil {
 		return nil, r.fault("its answer to %d rows %w", rows, err)
 	}
@@ -141,40 +143,49 @@ func encodeRaw(datatype core.DType, x *mat.Dense) ([]byte, error) {
 }
 
 // decodeReply reads the answer to an inference, as decodeAnswer does over REST.
-func decodeReply(reply *inference.ModelInferResponse, name string, rows int) (*answer, error) {
+func decodeReply(reply *inference.ModelInferResponse, wanted []string, rows int) (*answer, error) {
 	names := make([]string, len(reply.GetOutputs()))
 	for i, t := range reply.GetOutputs() {
 		names[i] = t.GetName()
 	}
-	output, err := chooseOutput(names, name)
+	chosen, err := chooseOutputs(names, wanted)
 	if err != nil {
 		return nil, err
 	}
+	a := &answer{version: reply.GetModelVersion()}
+	for _, output := range chosen {
+		values, err := replyValues(reply, output)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.add(reply.GetOutputs()[output].GetShape(), values, rows); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// replyValues reads one output.
+func replyValues(reply *inference.ModelInferResponse, output int) ([]float64, error) {
 	t := reply.GetOutputs()[output]
 	if err := checkDatatype(t.GetDatatype()); err != nil {
 		return nil, err
 	}
 	single := t.GetDatatype() == string(core.FP32)
-	var values []float64
-	switch raw := reply.GetRawOutputContents(); {
+	raw := reply.GetRawOutputContents()
+	switch {
 	case len(raw) > 0 && output >= len(raw):
-		return nil, fmt.Errorf("has %d tensors and the contents of %d", len(names), len(raw))
+		return nil, fmt.Errorf("has %d tensors and the contents of %d", len(reply.GetOutputs()), len(raw))
 	case len(raw) > 0:
-		if values, err = decodeRaw(raw[output], single); err != nil {
-			return nil, err
-		}
-	case single:
-		for _, v := range t.GetContents().GetFp32Contents() {
-			values = append(values, float64(v))
-		}
-	default:
-		values = t.GetContents().GetFp64Contents()
+		return decodeRaw(raw[output], single)
+	case !single:
+		return t.GetContents().GetFp64Contents(), nil
 	}
-	columns, err := checkAnswer(t.GetShape(), values, rows)
-	if err != nil {
-		return nil, err
+	var values []float64
+	for _, v := range t.GetContents().GetFp32Contents() {
+		values = append(values, float64(v))
 	}
-	return &answer{values: values, columns: columns, version: reply.GetModelVersion()}, nil
+	return values, nil
 }
 
 func decodeRaw(raw []byte, single bool) ([]float64, error) {

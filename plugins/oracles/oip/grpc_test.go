@@ -395,7 +395,7 @@ func FuzzDecodeReply(f *testing.F) {
 			Outputs:           []*inference.ModelInferResponse_InferOutputTensor{{Name: "y", Datatype: datatype, Shape: []int64{n, k}}},
 			RawOutputContents: [][]byte{raw},
 		}
-		a, err := decodeReply(reply, name, rows)
+		a, err := decodeReply(reply, splitNames(name), rows)
 		if err == nil && len(a.values) != rows*a.columns {
 			t.Errorf("%d values for %d rows of %d", len(a.values), rows, a.columns)
 		}

@@ -11,11 +11,13 @@
 package oip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,8 +53,8 @@ var Factory = core.OracleFactory{
 			{Name: "model", Usage: "name of the model", Required: true},
 			{Name: "version", Usage: "version of the model; the server chooses when empty"},
 			{Name: "inputs", Usage: "d, for servers whose metadata does not say; 0 takes the metadata's", Default: "0"},
-			{Name: "input-name", Usage: "name of the input tensor; the metadata's, or else " + defaultInput},
-			{Name: "output-name", Usage: "name of the output tensor; needed when there are several"},
+			{Name: "input-name", Usage: "name of the input tensor, or of several in the order of a row's columns, with commas between; the metadata's, or else " + defaultInput},
+			{Name: "output-name", Usage: "name of the output tensor, or of several, whose values follow each other; needed when there are several"},
 			{Name: "datatype", Usage: "FP64 or FP32; the metadata's, or else FP64"},
 			{Name: "timeout", Usage: "longest time for one request, such as 30s", Default: "60s"},
 			{Name: "retries", Usage: "repetitions of a request that the server could not take", Default: "4"},
@@ -96,13 +98,20 @@ type oracle struct {
 	vector atomic.Bool  // whether a row is sent without a dimension for the batch, learnt from the server
 }
 
-// tensors are the input and the output used.
+// tensors are the inputs and the outputs used.
 type tensors struct {
-	input, output string // output is "" when the metadata does not say
-	datatype      core.DType
-	single        bool // by the metadata, a request has one row,
-	flat          bool // and no dimension for a batch either
-	info          core.OracleInfo
+	inputs  []part
+	outputs []string // none when the metadata does not say
+	single  bool     // by the metadata, a request has one row,
+	flat    bool     // and no dimension for a batch either
+	info    core.OracleInfo
+}
+
+// part is an input tensor: some of a row's columns, in their order.
+type part struct {
+	name     string
+	width    int // columns; 0, of the only one: all
+	datatype core.DType
 }
 
 func open(options core.Options) (core.Oracle, error) {
@@ -209,78 +218,128 @@ func (o *oracle) describe(ctx context.Context) (*tensors, error) {
 	return t, nil
 }
 
-// choose settles on the input, the output and the data type, from the options and the metadata.
+// choose settles on the inputs, the outputs and the data types, from the options and the metadata.
 func (o *oracle) choose(m *metadata) (*tensors, error) {
-	t := &tensors{input: o.options["input-name"], output: o.options["output-name"], datatype: o.datatype}
-	input, err := o.pick("input", t.input, m.Inputs)
+	t := &tensors{info: core.OracleInfo{Inputs: o.inputs, MaxBatch: o.maxBatch, Model: o.address}}
+	inputs, err := o.pick("input", splitNames(o.options["input-name"]), m.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	output, err := o.pick("output", t.output, m.Outputs)
+	outputs, err := o.pick("output", splitNames(o.options["output-name"]), m.Outputs)
 	if err != nil {
 		return nil, err
 	}
-	t.info = core.OracleInfo{Inputs: o.inputs, MaxBatch: o.maxBatch, Model: o.address}
-	if input != nil {
-		t.input = input.Name
-		if t.datatype == "" {
-			t.datatype = core.DType(input.Datatype)
+	if len(inputs) == 0 {
+		if names := splitNames(o.options["input-name"]); len(names) > 1 {
+			return nil, fault.New(fault.Unsupported, "%s does not describe its inputs %s: how many columns each of them takes is not known", o, strings.Join(names, ", "))
 		}
-		d := width(input.Shape)
-		t.single, t.flat = oneRow(input.Shape)
-		if t.flat {
-			d = width([]int64{1, input.Shape[0]})
-		}
-		switch {
-		case o.inputs == 0:
-			t.info.Inputs = d
-		case d != 0 && d != o.inputs:
-			return nil, fault.New(fault.Usage, "option inputs=%d contradicts %s, whose input %q has %d: leave the option out", o.inputs, o, input.Name, d)
-		}
+		inputs = []tensor{{Name: cmp.Or(o.options["input-name"], defaultInput)}}
 	}
-	if t.input == "" {
-		t.input = defaultInput
+	if err := o.takes(t, inputs); err != nil {
+		return nil, err
 	}
-	switch t.datatype {
-	case "":
-		t.datatype = core.FP64
-	case core.FP64, core.FP32:
-	default:
-		return nil, fault.New(fault.Unsupported, "%s takes the data type %s; nnid can ask in FP64 and FP32 only (if it takes one of these, say so with the option datatype)", o, t.datatype)
+	if len(outputs) == 0 {
+		t.outputs = splitNames(o.options["output-name"])
 	}
-	t.info.DType = t.datatype
-	if output != nil {
-		t.output = output.Name
+	for _, output := range outputs {
+		t.outputs = append(t.outputs, output.Name)
 		if err := checkDatatype(output.Datatype); err != nil && output.Datatype != "" {
 			return nil, fault.New(fault.Unsupported, "%s: its output %q %w", o, output.Name, err)
 		}
-		t.info.Outputs = width(output.Shape)
 		if output.Datatype == string(core.FP32) {
-			t.info.DType = core.FP32 // the coarser of the two is what differences of answers see
+			t.info.DType = core.FP32 // the coarser of all is what differences of answers see
 		}
+	}
+	for _, output := range outputs {
+		w := width(output.Shape)
+		if w == 0 {
+			t.info.Outputs = 0
+			break
+		}
+		t.info.Outputs += w
 	}
 	return t, nil
 }
 
-// pick returns the tensor of the given name, or the only one; nil when the metadata has none.
-func (o *oracle) pick(kind, name string, among []tensor) (*tensor, error) {
+// takes settles on the parts of a row that the inputs take.
+func (o *oracle) takes(t *tensors, inputs []tensor) error {
+	total := 0
+	t.info.DType = core.FP64
+	t.flat = true
+	for _, input := range inputs {
+		p := part{name: input.Name, datatype: o.datatype}
+		if p.datatype == "" {
+			p.datatype = core.DType(input.Datatype)
+		}
+		switch p.datatype {
+		case "":
+			p.datatype = core.FP64
+		case core.FP64, core.FP32:
+		default:
+			return fault.New(fault.Unsupported, "%s takes the data type %s for its input %q; nnid can ask in FP64 and FP32 only (if it takes one of these, say so with the option datatype)", o, p.datatype, input.Name)
+		}
+		if p.datatype == core.FP32 {
+			t.info.DType = core.FP32
+		}
+		single, flat := oneRow(input.Shape)
+		t.single, t.flat = t.single || single, t.flat && flat
+		p.width = width(input.Shape)
+		if flat {
+			p.width = width([]int64{1, input.Shape[0]})
+		}
+		if p.width == 0 && len(inputs) > 1 {
+			return fault.New(fault.Unsupported, "%s does not say how many columns its input %q takes: with several inputs, the metadata must", o, input.Name)
+		}
+		total += p.width
+		t.inputs = append(t.inputs, p)
+	}
+	switch {
+	case o.inputs == 0:
+		t.info.Inputs = total
+	case total != 0 && total != o.inputs && len(inputs) == 1:
+		return fault.New(fault.Usage, "option inputs=%d contradicts %s, whose input %q has %d: leave the option out", o.inputs, o, inputs[0].Name, total)
+	case total != 0 && total != o.inputs:
+		return fault.New(fault.Usage, "option inputs=%d contradicts %s, whose %d inputs have %d: leave the option out", o.inputs, o, len(inputs), total)
+	}
+	return nil
+}
+
+// splitNames reads a list of tensors' names.
+func splitNames(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+// pick returns the tensors of the given names, in that order. Without names it returns the only one or, of inputs, which a request has to have, all;
+// none when the metadata has none.
+func (o *oracle) pick(kind string, names []string, among []tensor) ([]tensor, error) {
 	if len(among) == 0 {
 		return nil, nil
 	}
-	names := make([]string, len(among))
-	for i := range among {
-		names[i] = among[i].Name
-		if names[i] == name || name == "" && len(among) == 1 {
-			return &among[i], nil
-		}
+	var known []string
+	for _, t := range among {
+		known = append(known, t.Name)
 	}
-	if name == "" {
-		if kind == "input" {
-			return nil, fault.New(fault.Unsupported, "%s has the inputs %s; a model with one input is needed", o, strings.Join(names, ", "))
+	if len(names) == 0 {
+		if kind == "output" && len(among) > 1 {
+			return nil, fault.New(fault.Usage, "%s has the outputs %s: choose one, or several with commas between them, with the option output-name", o, strings.Join(known, ", "))
 		}
-		return nil, fault.New(fault.Usage, "%s has the outputs %s: choose one with the option output-name", o, strings.Join(names, ", "))
+		return among, nil
 	}
-	return nil, fault.New(fault.Usage, "%s has no %s %q; it has: %s", o, kind, name, strings.Join(names, ", "))
+	if slices.Contains(known, strings.Join(names, ",")) { // a name may have commas
+		names = []string{strings.Join(names, ",")}
+	}
+	var picked []tensor
+	for _, name := range names {
+		i := slices.Index(known, name)
+		if i < 0 {
+			return nil, fault.New(fault.Usage, "%s has no %s %q; it has: %s", o, kind, name, strings.Join(known, ", "))
+		}
+		picked = append(picked, among[i])
+	}
+	return picked, nil
 }
 
 // width is the number of values a row of a tensor of the given shape has; 0 when it is not known. The first dimension

@@ -298,7 +298,8 @@ func TestFaults(t *testing.T) {
 		}}, nil},
 		"its metadata is not the JSON":         {&server{metadata: "<html>"}, nil},
 		"a tensor has no name":                 {&server{metadata: `{"inputs": [{}]}`}, nil},
-		"has the inputs a, b":                  {&server{metadata: `{"inputs": [{"name": "a"}, {"name": "b"}]}`}, nil},
+		`how many columns its input "a" takes`: {&server{metadata: `{"inputs": [{"name": "a"}, {"name": "b"}]}`}, nil},
+		`has no input "c"; it has: a, b`:       {&server{metadata: `{"inputs": [{"name": "a"}, {"name": "b"}]}`}, []string{"input-name=a,c"}},
 		"outputs a, b: choose one":             {&server{metadata: `{"outputs": [{"name": "a"}, {"name": "b"}]}`}, nil},
 		`no output "z"; it has: y`:             {&server{}, []string{"output-name=z"}},
 		"takes the data type BYTES":            {&server{metadata: strings.Replace(fullMetadata, "FP64", "BYTES", 1)}, nil},
@@ -483,7 +484,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 		if rows < 1 || rows > 1<<20 {
 			return // encode has at least one row
 		}
-		a, err := decodeAnswer(body, name, rows)
+		a, err := decodeAnswer(body, splitNames(name), rows)
 		if err != nil {
 			return
 		}

@@ -100,7 +100,7 @@ func (r *rest) infer(ctx context.Context, t *tensors, x *mat.Dense, shape []int)
 		return nil, r.refused(status, body)
 	}
 	rows, _ := x.Dims()
-	a, err := decodeAnswer(body, t.output, rows)
+	a, err := decodeAnswer(body, t.outputs, rows)
 	if err != nil {
 		return nil, r.fault("its answer to %d rows %w", rows, err)
 	}
@@ -258,35 +258,68 @@ func redirected(response *http.Response) string {
 	return location.Redacted()
 }
 
-// encode writes the request. Every number has the digits that make it come out the same, in the data type.
+// encode writes the request. Every number has the digits that make it come out the same, in its data type.
 func encode(t *tensors, x *mat.Dense, shape []int) ([]byte, error) {
 	rows, columns := x.Dims()
-	bits := 64
-	if t.datatype == core.FP32 {
-		bits = 32
-	}
 	var b bytes.Buffer
-	b.Grow(64 + len(t.input) + 20*rows*columns)
-	dimensions := strings.ReplaceAll(fmt.Sprint(shape), " ", ",")
-	fmt.Fprintf(&b, `{"inputs":[{"name":%s,"shape":%s,"datatype":"%s","data":[`, quoteJSON(t.input), dimensions, t.datatype)
-	for i := range rows {
-		for j, v := range x.RawRowView(i) {
-			if i+j > 0 {
-				b.WriteByte(',')
-			}
-			if bits == 32 {
-				v = float64(float32(v))
-			}
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("entry %d of row %d is not a finite %s", j, i, t.datatype)
-			}
-			b.Write(strconv.AppendFloat(b.AvailableBuffer(), v, 'g', -1, bits))
+	b.Grow(64 + 20*rows*columns)
+	b.WriteString(`{"inputs":[`)
+	from := 0
+	for k, p := range t.inputs {
+		values, dimensions := p.of(x, from, shape)
+		_, width := values.Dims()
+		if k > 0 {
+			b.WriteByte(',')
 		}
+		fmt.Fprintf(&b, `{"name":%s,"shape":%s,"datatype":"%s","data":[`, quoteJSON(p.name), strings.ReplaceAll(fmt.Sprint(dimensions), " ", ","), p.datatype)
+		bits := 64
+		if p.datatype == core.FP32 {
+			bits = 32
+		}
+		for i := range rows {
+			for j, v := range values.RawRowView(i) {
+				if i+j > 0 {
+					b.WriteByte(',')
+				}
+				if bits == 32 {
+					v = float64(float32(v))
+				}
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					return nil, fmt.Errorf("entry %d of row %d is not a finite %s", from+j, i, p.datatype)
+				}
+				b.Write(strconv.AppendFloat(b.AvailableBuffer(), v, 'g', -1, bits))
+			}
+		}
+		b.WriteString("]}")
+		from += width
 	}
-	b.WriteString("]}]")
-	if t.output != "" {
-		fmt.Fprintf(&b, `,"outputs":[{"name":%s}]`, quoteJSON(t.output))
+	b.WriteByte(']')
+	for k, name := range t.outputs {
+		if k == 0 {
+			b.WriteString(`,"outputs":[`)
+		} else {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"name":%s}`, quoteJSON(name))
+	}
+	if len(t.outputs) > 0 {
+		b.WriteByte(']')
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// of returns the part's columns of the rows, which begin at from, and their shape; shape is that of all columns: of one dimension where a row is sent
+// without one for the batch.
+func (p part) of(x *mat.Dense, from int, shape []int) (*mat.Dense, []int) {
+	rows, columns := x.Dims()
+	width := p.width
+	if width == 0 {
+		width = columns
+	}
+	dimensions := []int{rows, width}
+	if len(shape) == 1 {
+		dimensions = dimensions[1:]
+	}
+	return x.Slice(0, rows, from, from+width).(*mat.Dense), dimensions
 }
