@@ -112,15 +112,22 @@ func TestOtherFunctions(t *testing.T) {
 				"--oracle-option", "command='"+python+"' '"+filepath.Join(folder, "program.py")+"' "+kind)
 		})
 	}
-	for name, evidence := range map[string]string{
-		"deep":    "differs from fresh answers|rank-one matrices|residuals|second layer",
-		"relu":    "does not saturate",
-		"skip":    "does not saturate",
-		"product": "differs from fresh answers|rank-one matrices|residuals|second layer",
-		"trees":   "it jumps at x_",
+	for _, c := range []struct{ name, activation, evidence string }{
+		{"deep", "tanh", "differs from fresh answers|rank-one matrices|residuals|second layer"},
+		{"relu", "tanh", "does not saturate"},
+		{"skip", "tanh", "does not saturate"},
+		{"product", "tanh", "differs from fresh answers|rank-one matrices|residuals|second layer"},
+		{"trees", "tanh", "it jumps at x_"},
+		{"relu", "auto", "the slope of f jumps across the hyperplanes of [1-4] units of a first layer"},
+		{"skip", "auto", "f grows linearly and bends nowhere on 12 lines"},
+		{"bumps", "tanh", "f is 0.3 in all of 16 random directions"},
+		{"squares", "auto", "f grows faster than linearly far out"},
+		{"one", "tanh", "a network of one hidden layer, of 4 units, and no second"},
+		{"wrapped", "tanh", "through one combination of them alone"},
+		{"linear", "auto", "there is no hidden layer"},
 	} {
-		t.Run("function/"+name, func(t *testing.T) {
-			notIdentified(t, evidence, "--oracle", "python", "--oracle-option", "call="+filepath.Join(folder, "functions.py")+":"+name, "--oracle-option", "inputs=4")
+		t.Run("function/"+c.name+"/"+c.activation, func(t *testing.T) {
+			notIdentified(t, c.evidence, "--activation", c.activation, "--oracle", "python", "--oracle-option", "call="+filepath.Join(folder, "functions.py")+":"+c.name, "--oracle-option", "inputs=4")
 		})
 	}
 }

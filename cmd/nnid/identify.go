@@ -303,6 +303,9 @@ func (f *identifyFlags) run(ctx context.Context, flags *pflag.FlagSet) (err erro
 			result = f.nothing(&o)
 		}
 		result.Identified, result.Reason = false, err.Error()
+		if result.Unexplained != nil {
+			result.Reason += "; so far, " + result.Unexplained.Error()
+		}
 		short, stop := context.WithTimeout(ctx, timeForDoubts)
 		if doubtErr := f.doubt(short, session, &o, identity, result); doubtErr != nil {
 			logger.Debug("the answers could not be looked into", "error", doubtErr)

@@ -63,7 +63,7 @@ func TestForeign(t *testing.T) {
 	}
 	t.Setenv("NNID_TEST_DESCRIPTORS", descriptors)
 
-	h := newHost(t, path)
+	h := newHost(t, path, func(s *Settings) { s.StopTimeout = time.Minute })
 	a, err := h.Activation(ctx, "square", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestForeign(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 1500*time.Millisecond {
+	if took := time.Since(began); took > 30*time.Second { // it ends when it is asked to, and is not killed after the minute
 		t.Errorf("closing took %v", took)
 	}
 }

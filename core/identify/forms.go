@@ -3,7 +3,6 @@ package identify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"gonum.org/v1/gonum/floats"
@@ -190,13 +189,14 @@ func (e *exact) latentPoint() []float64 {
 	return v
 }
 
-// unexplained is the end of a run whose students all approximate f equally badly.
+// unexplained is the end of the way from far out whose students all approximate f equally badly, and of the run, unless inputs seem to be clipped: then near
+// the origin f may be what it is not far out.
 func (e *exact) unexplained() error {
-	text := ""
+	err := fault.New(fault.Unsupported, "with the activation %s, %w", e.families[0].Name, e.missed)
 	if count := e.alongAxes(); count > 1 {
-		text = fmt.Sprintf("; %d of these units see one input each, as steps far out do where inputs are clipped: then ask within the bounds, with --domain", count)
+		return fault.New(fault.Unsupported, "%w; %d of these units see one input each, as steps far out do where inputs are clipped: then ask within the bounds, with --domain", err, count)
 	}
-	return formError{fault.New(fault.Unsupported, "with the activation %s, %w%s", e.families[0].Name, e.missed, text)}
+	return formError{err}
 }
 
 // alongAxes counts the units that see one input alone.

@@ -31,6 +31,29 @@ def product(x):
     return h[:, 0] * h[:, 1] + h[:, 2]
 
 
+def bumps(x):
+    """Radial basis functions."""
+    return 0.3 + sum(c * np.exp(-((x - at) ** 2).sum(axis=1)) for c, at in zip([1.0, -2.0, 1.5], [[0, 0, 0, 0], [1, 0, -1, 0], [0, 1, 1, 1]]))
+
+
+def squares(x):
+    return (x ** 2).sum(axis=1) + x[:, 0]
+
+
+def one(x):
+    """One hidden layer."""
+    return np.tanh(x @ layers[0][0].T + layers[0][1]) @ [1.0, -2.0, 3.0, 0.5]
+
+
+def wrapped(x):
+    """A function of what one hidden layer answers."""
+    return np.exp(0.5 * one(x))
+
+
+def linear(x):
+    return x @ [1.0, -2.0, 3.0, 0.5] + 1
+
+
 def forest():
     from sklearn.ensemble import RandomForestRegressor
     x = random.standard_normal((200, 4))
