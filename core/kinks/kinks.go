@@ -272,18 +272,18 @@ func explain(ctx context.Context, f *field, planes []*hyperplane, place func(*hy
 	}
 	if !(misfits[chosen] < enoughOfFit) {
 		if count := countTrue(sharp); 2*count > len(planes) {
-			return best, nil, misfits, fault.New(fault.Unsupported, "%w", &Sharp{Units: count})
+			return best, nil, misfits, fault.New(fault.Unsupported, "%w", &Sharp{Hyperplanes: count})
 		}
 		return best, nil, misfits, fault.New(fault.Unsupported, "no activation explains how the units bend: %s, the best, leaves %.1e of a bend", candidates[chosen].Name, misfits[chosen])
 	}
 	return candidates[chosen], fits[chosen], misfits, nil
 }
 
-// Sharp is the error where f has kinks: its slope jumps across the hyperplanes of so many units, as far as their neighbourhood can be resolved.
-type Sharp struct{ Units int }
+// Sharp is the error where f has kinks: its slope jumps across so many hyperplanes, as far as their neighbourhood can be resolved.
+type Sharp struct{ Hyperplanes int }
 
 func (s *Sharp) Error() string {
-	return fmt.Sprintf("the slope of f jumps across the hyperplanes of %d units of a first layer: kinks, as ReLU makes them, and no activation that bends smoothly", s.Units)
+	return fmt.Sprintf("far out, the slope of f jumps across %d hyperplanes: kinks, as ReLU makes them, and no activation that bends smoothly", s.Hyperplanes)
 }
 
 // Straight is the error where f grows far out and has no kink at all on so many lines, though it is not linear.
@@ -307,7 +307,7 @@ func kinked(ctx context.Context, f *field, planes []*hyperplane, rng *rand.Rand,
 		}
 	}
 	if 2*count > len(planes) {
-		return fault.New(fault.Unsupported, "%w", &Sharp{Units: count})
+		return fault.New(fault.Unsupported, "%w", &Sharp{Hyperplanes: count})
 	}
 	return reason
 }
