@@ -55,7 +55,7 @@ type Settings struct {
 	Seed        uint64
 	Observe     func(Event) // called from one goroutine at a time; may be nil
 	// Doubt looks for evidence that the oracle is none of a function, or of another one far out, and returns "" where there is none. It
-	// is called once at most, where the way from far out did not lead to a network and answers are exact to rounding; evidence
+	// is called once at most, where the way from far out did not lead to a network, or its first steps are no units'; evidence
 	// ends the run. May be nil.
 	Doubt func(ctx context.Context) (evidence string, err error)
 	Paper PaperSettings // of the recipe paper

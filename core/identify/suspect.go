@@ -5,12 +5,14 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/probe"
 )
 
 // Single wrong answers, such as those of a cache that is stale at times, leave residuals that stand out, and keep every fit from reaching the
@@ -82,7 +84,7 @@ func (e *exact) suspect(ctx context.Context, n *network.Network, f family, from 
 
 // doubt asks the caller, once, whether the oracle is one of a function at all: before the longest search begins, or where steps far out are no units'.
 func (e *exact) doubt(ctx context.Context) error {
-	if e.settings.Doubt == nil || e.noisy() || e.doubted {
+	if e.settings.Doubt == nil || e.doubted {
 		return nil
 	}
 	e.doubted = true
@@ -93,7 +95,7 @@ func (e *exact) doubt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if evidence == "" {
+	if evidence == "" || e.noisy() && strings.HasPrefix(evidence, probe.NotRepeatable) { // noise is no lie
 		e.report.finish("nothing is wrong with the answers, as far as that can be seen")
 		return nil
 	}
