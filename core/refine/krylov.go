@@ -4,9 +4,12 @@ import (
 	"context"
 	"math"
 
+	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/gram"
 	"github.com/nnid/nnid/core/network"
 )
 
@@ -21,6 +24,10 @@ const (
 	mostProducts = 1000 // of the Jacobian with a vector, for one step
 	stagnation   = 50   // so many of them that gain less than a hundredth of what is left end the step
 )
+
+// mostFactored is the number of parameters up to which J^T J is formed and factored all the same, once, where the diagonal blocks do not
+// let conjugate gradients reach the noise.
+const mostFactored = 8000
 
 // GaussNewton is [Levenberg] without ever forming the Jacobian, for networks whose normal equations would not fit into memory or time:
 // the damped steps are solved by conjugate gradients (see [Operator]), each as precisely as it is worth. All parameters are fitted; settings.Free
@@ -39,13 +46,20 @@ func krylov(ctx context.Context, start *network.Network, g, h core.Function, dat
 	loss := Loss(n, g, h, data)
 	stats := Statistics{Damping: settings.Damping}
 	forcing, slow := roughly, 0
+	var whole *blas64.Symmetric // once it was needed: steps become so small that it holds for all that follow
 	for stats.Iterations < settings.Iterations {
 		o := linearise(n, g, h, data, diagonal)
+		o.whole = whole
 		right := o.Transpose(o.Residual)
 		before, promised := loss, 0.0
 		for range 8 {
 			gains := []float64{}
-			step, err := o.descend(ctx, right, stats.Damping, mostProducts, func(_, gain float64) bool {
+			factorable := whole == nil && !diagonal && data.Sigma != nil && n.Parameters() <= mostFactored
+			products := mostProducts
+			if factorable {
+				products = min(products, n.Parameters()/8) // which take about as long as to factor
+			}
+			step, err := o.descend(ctx, right, stats.Damping, products, func(_, gain float64) bool {
 				promised = gain
 				gains = append(gains, gain)
 				left := loss - gain
@@ -56,6 +70,12 @@ func krylov(ctx context.Context, start *network.Network, g, h core.Function, dat
 			})
 			if err != nil {
 				return n, stats, err
+			}
+			if left := loss - promised; factorable && left > count && left > forcing*loss {
+				if whole = factorWhole(n, g, h, data); whole != nil {
+					o.whole = whole
+					continue
+				}
 			}
 			trial := n.Clone()
 			move(trial, step, diagonal)
@@ -89,6 +109,21 @@ func krylov(ctx context.Context, start *network.Network, g, h core.Function, dat
 	}
 	stats.Loss = loss / count
 	return n, stats, nil
+}
+
+// factorWhole returns the Cholesky factor of J^T J at n, or nil when it is singular to rounding.
+func factorWhole(n *network.Network, g, h core.Function, data Data) *blas64.Symmetric {
+	free := span(0, n.Parameters())
+	normal := mat.NewSymDense(len(free), nil)
+	Normal(n, g, h, data, free, normal, make([]float64, len(free)))
+	factor := normal.RawSymmetric()
+	for i := range free {
+		factor.Data[i*factor.Stride+i] *= 1 + 1e-12
+	}
+	if !gram.Cholesky(factor) {
+		return nil
+	}
+	return &factor
 }
 
 // move subtracts the step from the parameters of n.

@@ -27,7 +27,8 @@ type Operator struct {
 	weight          []float64  // 1 / sigma
 	Residual        []float64  // over sigma
 	blocks          []block
-	wide, narrow    *mat.Dense // working space, rows x m0 and rows x m1
+	whole           *blas64.Symmetric // the Cholesky factor of J^T J, which takes the place of the blocks; nil: not computed
+	wide, narrow    *mat.Dense        // working space, rows x m0 and rows x m1
 }
 
 // block is the Cholesky factor of one diagonal block of J^T J: the incoming parameters of one unit, or the output's.
@@ -148,7 +149,7 @@ func (o *Operator) Transpose(r []float64) []float64 {
 
 // factor prepares the preconditioner: the diagonal blocks of J^T J, one for the incoming parameters of each unit.
 func (o *Operator) factor() {
-	if o.blocks != nil {
+	if o.blocks != nil || o.whole != nil {
 		return
 	}
 	width := max(o.d, o.m0, o.m1) + 1
@@ -217,9 +218,14 @@ func (o *Operator) addBlock(rows blas64.General, at []int) {
 	o.blocks = append(o.blocks, block{at, normal})
 }
 
-// precondition returns M^{-1} v, M the diagonal blocks of J^T J.
+// precondition returns M^{-1} v, M the diagonal blocks of J^T J, or all of it at a network nearby.
 func (o *Operator) precondition(v []float64) []float64 {
 	result := make([]float64, len(v))
+	if o.whole != nil {
+		copy(result, v)
+		gram.Solve(*o.whole, result)
+		return result
+	}
 	for _, b := range o.blocks {
 		part := make([]float64, len(b.at))
 		for k, at := range b.at {

@@ -430,19 +430,6 @@ func TestOperator(t *testing.T) {
 	}
 }
 
-func TestGaussNewton(t *testing.T) {
-	g := function(t, "tanh")
-	rng := rand.New(rand.NewPCG(10, 0))
-	truth, data := random(rng, 6, 6, 2, 6*61, g, g)
-	found, stats, err := GaussNewton(t.Context(), perturbed(rng, truth, 1e-3), g, g, data, Settings{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := distance(t, truth, found, g, g); d > 1e-10 {
-		t.Errorf("distance %g, loss %g after %d iterations", d, stats.Loss, stats.Iterations)
-	}
-}
-
 // TestValley: of two units that nearly coincide, and of one that is nearly linear, sums and products are right at the start and nothing else; normal
 // equations creep there.
 func TestValley(t *testing.T) {
