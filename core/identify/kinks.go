@@ -69,9 +69,10 @@ func Identify(ctx context.Context, problem Problem, settings Settings) (*Result,
 	}
 	if !done && err == nil && problem.Second == nil {
 		same := &exact{log: e.log, scales: e.scales, estimated: e.estimated, units: e.units, other: e.other, doubted: e.doubted}
+		before := len(e.report.bills)
 		result, err := runFrom(ctx, e.problem, settings, same)
 		if same.handed {
-			e.report.bills = append(result.Stages, e.report.bills...)
+			e.report.bills = slices.Insert(e.report.bills, before, result.Stages...)
 			return e.conclude(ctx, started, err)
 		}
 		if result != nil { // the stages before it were paid for too

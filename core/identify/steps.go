@@ -133,10 +133,14 @@ func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, aga
 	e.remark = e.decided(rivals, g)
 	if e.problem.Second == nil && exponential(g.Function.Facts()) {
 		// Run has more ways to a second layer of the same activation, and goes on from here; others are tried in between.
-		if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), func(c Candidate) bool { return alike(c, g) }); len(others) > 0 && e.problem.M1 <= len(e.units) {
+		same := e.unrefuted(rivals, g)
+		among := func(c Candidate) bool {
+			return slices.ContainsFunc(same, func(s Candidate) bool { return s.Name == c.Name })
+		}
+		if others := slices.DeleteFunc(slices.Clone(e.problem.Candidates), among); len(others) > 0 && e.problem.M1 <= len(e.units) {
 			e.other = func(ctx context.Context) (bool, error) { return e.different(ctx, g, shapes, others) }
 		}
-		e.problem.Candidates = slices.DeleteFunc(slices.Clone(rivals), func(c Candidate) bool { return !alike(c, g) })
+		e.problem.Candidates = same
 		return false, false, nil
 	}
 	if err = e.behind(ctx, g, shapes, e.problem.second()); err == nil {
@@ -294,12 +298,35 @@ func (e *bends) decided(rivals []Candidate, g Candidate) string {
 	var texts []string
 	switch {
 	case math.IsInf(next.Misfit, 1):
-	case next.Misfit > tie*best.Misfit:
+	case next.Misfit > math.Max(tie*best.Misfit, refuted):
 		texts = append(texts, fmt.Sprintf("%s leaves %.0e of the steps of layer 1, the next best, %s, %.0e", best.Activation, best.Misfit, next.Activation, next.Misfit))
 	default:
-		texts = append(texts, fmt.Sprintf("%s and %s explain layer 1 equally well: %.0e and %.0e of the steps are left", best.Activation, next.Activation, best.Misfit, next.Misfit))
+		texts = append(texts, fmt.Sprintf("%s and %s explain the tails of layer 1's steps equally well, %.0e and %.0e are left: the fit of all parameters tells them apart", best.Activation, next.Activation, best.Misfit, next.Misfit))
 	}
 	return strings.Join(texts, "; ")
+}
+
+// refuted is what a candidate leaves of the steps from which it is out. Below, tails alone may not tell: those of all activations with one exponential
+// rate are power series in each other.
+const refuted = 1e-5
+
+// unrefuted returns g and those of its rivals that explain the steps about as well, the best first; the fit of all parameters tells them apart.
+func (e *bends) unrefuted(rivals []Candidate, g Candidate) []Candidate {
+	misfit := map[string]float64{}
+	for _, seen := range e.evidence {
+		misfit[seen.Activation] = seen.Misfit
+	}
+	kept := slices.DeleteFunc(slices.Clone(rivals), func(c Candidate) bool {
+		return !alike(c, g) && misfit[c.Name] > math.Max(tie*misfit[g.Name], refuted)
+	})
+	rank := func(c Candidate) float64 {
+		if alike(c, g) {
+			return -1
+		}
+		return misfit[c.Name]
+	}
+	slices.SortStableFunc(kept, func(a, b Candidate) int { return cmp.Compare(rank(a), rank(b)) })
+	return kept
 }
 
 // twins names the candidates that describe the same functions as g does, for a network in which that is not said otherwise.

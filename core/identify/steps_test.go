@@ -55,7 +55,7 @@ func TestStepsEvidence(t *testing.T) {
 
 // TestDifferent: the layers' activations are told from all candidates when they differ, too.
 func TestDifferent(t *testing.T) {
-	got := identifyCell(t, "tanh", "arctan", 8, 8, 2, 0.5, 1, "tanh", "sigmoid", "erf", "arctan", "softplus")
+	got := identifyCell(t, "tanh", "arctan", 6, 6, 2, 0.5, 1, "tanh", "sigmoid", "erf", "arctan", "softplus")
 	if got.err != nil || !got.result.Identified || got.result.Activation != "tanh,arctan" || got.error > 1e-10 || !strings.Contains(got.result.Remark, "tanh and sigmoid describe the same functions") {
 		t.Errorf("parameters off by %.1e after %.1f P queries, error %v, %+v", got.error, got.queries, got.err, got.result)
 	}

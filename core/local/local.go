@@ -208,9 +208,14 @@ func (s *search) run(ctx context.Context) (*network.Network, error) {
 		}
 		data := s.data()
 		student := s.student(k0, k1, data)
-		n, loss, err := s.fit(ctx, student, data, fitSettings{iterations: 200, target: s.enough(), patience: 8, gain: 1e-3, damping: 1e-2})
+		n, loss, err := s.fit(ctx, student, data, fitSettings{iterations: 200, target: math.Max(s.enough(), leapFrom*s.variance), patience: 8, gain: 1e-3, damping: 1e-2})
 		if err != nil {
 			return nil, err
+		}
+		if loss <= leapFrom*s.variance && loss > s.exact {
+			if n, loss, err = s.leap(ctx, n, loss, data); err != nil {
+				return nil, err
+			}
 		}
 		nearest = math.Min(nearest, loss)
 		s.observe(start, n, loss)

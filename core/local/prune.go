@@ -218,8 +218,8 @@ func (s *search) pruneMany(ctx context.Context, n *network.Network, layer int, l
 	}
 	known := [2]int{s.settings.M0, s.settings.M1}[layer]
 	count := units(n) / 2
-	if layer == 0 && known == 0 && s.r < units(n) { // there are seldom fewer units than inputs, nor more
-		count = units(n) - s.r
+	if layer == 0 { // there are seldom fewer units than inputs, nor more
+		count = units(n) - max(s.r, known)
 	}
 	for ; count > 1; count /= 2 {
 		if units(n)-count < known {
@@ -244,6 +244,36 @@ func (s *search) pruneMany(ctx context.Context, n *network.Network, layer int, l
 		}
 	}
 	return n, loss, nil
+}
+
+// leapFrom is the loss, as a fraction of the variance, from which a student is on its way: what is left is the long canyon that its spare units make.
+const leapFrom = 1e-11
+
+// leap goes on with a student that is on its way: without its spare units of the first layer, all at once, where a few iterations arrive that
+// cost a third; else as it is.
+func (s *search) leap(ctx context.Context, n *network.Network, loss float64, data refine.Data) (*network.Network, float64, error) {
+	m0, _ := n.Sizes()
+	least := max(s.r, s.settings.M0)
+	if m0 > least {
+		trial := n
+		for range m0 - least {
+			for _, r := range removals(trial, s.g, s.h, data.X) {
+				if r.layer == 0 {
+					trial = r.apply(trial)
+					break
+				}
+			}
+		}
+		trial, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 60, target: s.enough(), patience: 5, gain: 0.02, damping: 1e-5})
+		if err != nil {
+			return n, loss, err
+		}
+		s.trace("    leap to %d units: loss %.1e -> %.1e of the variance", least, loss/s.variance, l/s.variance)
+		if l <= s.exact {
+			return trial, l, nil
+		}
+	}
+	return s.fit(ctx, n, data, fitSettings{iterations: 150, target: s.enough(), patience: 8, gain: 1e-3, damping: 1e-9})
 }
 
 // enough is the loss at which a fit that only has to show that a network has arrived may end.
