@@ -77,7 +77,11 @@ func (e *exact) run(ctx context.Context) error {
 	}
 	var err error
 	if e.families, err = families(e.problem.Candidates); err != nil { // none saturates
-		e.families = allFamilies(e.problem.Candidates)
+		if e.families = allFamilies(e.problem.Candidates); len(e.families) > 1 { // the search is long, and drifts look like a function that does not saturate
+			if err := e.doubt(ctx); err != nil {
+				return err
+			}
+		}
 		return e.near(ctx)
 	}
 	if e.scales == nil {
@@ -85,6 +89,9 @@ func (e *exact) run(ctx context.Context) error {
 			// f does not saturate: the candidates that do are out.
 			e.report.finish("%v", err)
 			e.families = notSaturating(e.problem.Candidates)
+			if err := e.doubt(ctx); err != nil {
+				return err
+			}
 			return e.near(ctx)
 		} else if err != nil {
 			return err

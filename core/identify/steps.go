@@ -196,9 +196,13 @@ func (e *bends) agrees(ctx context.Context) error {
 	return nil
 }
 
-// normsDiffer is the relative difference from which a unit's norm is taken from its whole step. Both ways are right to 1e-6 mostly, but the fit
-// of the tails alone can end at another rate that explains them as well, half of it for instance, and then no second layer fits.
-const normsDiffer = 1e-5
+// A unit's norm is taken from what explains its whole step where that of its tails differs and the tails are not clean. Both ways are right to 1e-6
+// mostly; but tails that are cut short by a neighbour can end at another rate, half of it for instance (misfits of 1e-7 and more), and then no second layer
+// fits; and a step of which one tail was seen can be explained with any norm.
+const (
+	normsDiffer = 1e-5
+	cleanTails  = 1e-9
+)
 
 // settleNorms takes the decay of units from what explains their whole step, where that of the tails is another.
 func (e *bends) settleNorms(facts core.Facts, shapes []steps.Shape) {
@@ -207,7 +211,7 @@ func (e *bends) settleNorms(facts core.Facts, shapes []steps.Shape) {
 	}
 	for i, s := range shapes {
 		decay := math.Abs(s.Norm) * facts.Right.Rate
-		if s.Misfit < wellExplainedStep && math.Abs(e.units[i].Decay/decay-1) > normsDiffer {
+		if e.units[i].Misfit > cleanTails && s.Misfit < wellExplainedStep && math.Abs(e.units[i].Decay/decay-1) > normsDiffer {
 			e.units[i].Decay = decay
 		}
 	}

@@ -69,7 +69,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 			break
 		}
 	}
-	u.Decay = best
+	u.Decay, u.Misfit = best, least
 	return math.Min(least, explained) < fairTail, nil
 }
 
