@@ -209,6 +209,7 @@ func (e *exact) attempt(ctx context.Context) error {
 			last = err
 			e.report.finish("%v", err)
 			if missed := missedBy(err); missed != nil && !e.rough {
+				missed.Axes = e.alongAxes()
 				e.missed = missed
 			}
 		}

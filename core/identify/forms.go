@@ -196,8 +196,8 @@ func (e *exact) latentPoint() []float64 {
 // the origin f may be what it is not far out.
 func (e *exact) unexplained() error {
 	err := fault.New(fault.Unsupported, "with the activation %s, %w", e.families[0].Name, e.missed)
-	if count := e.alongAxes(); count > 1 {
-		return fault.New(fault.Unsupported, "%w; %d of these units see one input each, as steps far out do where inputs are clipped: then ask within the bounds, with --domain", err, count)
+	if e.missed.Axes > 1 {
+		return err
 	}
 	return formError{err}
 }

@@ -14,6 +14,8 @@ type Unexplained struct {
 	Stages []Stage `json:"students"`
 	// Even says that the search ended early, since students left about the same and larger ones not much less.
 	Even bool `json:"even"`
+	// Axes is how many units of the first layer see one input each, where the caller has counted them.
+	Axes int `json:"along_axes,omitempty"`
 }
 
 // Stage is what the students of one size left.
@@ -40,6 +42,9 @@ func (u *Unexplained) Error() string {
 		u.Units, students, enumerate(sizes), enumerate(least))
 	if u.Even {
 		text += "; they differ little, so these are approximations, not local minima: what comes after the first layer is not one layer of this activation, or a unit of the first is not as it seems"
+	}
+	if u.Axes > 1 {
+		text += fmt.Sprintf("; %d units of the first layer see one input each, as steps far out do where inputs are clipped: then ask within the bounds, with --domain", u.Axes)
 	}
 	return text
 }
