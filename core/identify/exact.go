@@ -55,6 +55,10 @@ type exact struct {
 // attempts at the second layer.
 const attempts = 4
 
+// quietAgain is how many lines in a row must bring nothing new in a further search for first-layer units: steps of trained networks show only where the
+// second layer is not saturated, and a line on which all is known costs two queries for each unit that it meets.
+const quietAgain = 6
+
 // quickStudents is the number of a student's parameters from which differences, which take more queries, come first all the same: the time
 // of students grows with its cube.
 const quickStudents = 800
@@ -141,10 +145,15 @@ func (e *exact) measure(ctx context.Context) error {
 // firstLayer finds the first layer's units from far out, or, called again, those missed so far.
 func (e *exact) firstLayer(ctx context.Context) error {
 	e.report.start("first layer")
+	quiet := 0 // as the search has it
+	if len(e.units) > 0 && !e.noisy() {
+		quiet = quietAgain
+	}
 	units, err := sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
 		Units: e.problem.M0,
 		Known: e.units,
 		Doubt: e.doubt,
+		Quiet: quiet,
 		Observe: func(lines, found int) {
 			e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)
 		},

@@ -124,11 +124,12 @@ func (e *exact) fitAwake(ctx context.Context, n *network.Network, f family, midd
 	}
 	loss := math.Inf(1)
 	_, m1 := n.Sizes()
-	for round := 0; round < wakings && loss > goodLoss; round++ {
+	for round, before := 0, math.Inf(1); round < wakings && loss > goodLoss && (round < 2 || loss < before/2); round++ {
 		woken := 0
+		before = loss
 		// One by one: what is unknown of the others would drown in what is unknown of the one that is woken, but stays where they sleep.
 		for l := 0; l < m1 && loss > goodLoss; l++ {
-			asked, err := e.wake(ctx, n, g, l, middle)
+			better, asked, err := e.wakeAlone(ctx, n, g, l, middle)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -136,7 +137,7 @@ func (e *exact) fitAwake(ctx context.Context, n *network.Network, f family, midd
 				continue
 			}
 			woken += asked
-			n = e.tail(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
+			n = better
 			if loss, err = fit(refine.Settings{Iterations: 60, Tolerance: 0.01}); err != nil {
 				return nil, 0, err
 			}
@@ -158,6 +159,17 @@ func (e *exact) fitAwake(ctx context.Context, n *network.Network, f family, midd
 		}
 	}
 	return n, loss, nil
+}
+
+// wakeAlone asks for more answers where unit l is alive, if it sleeps, and fits it alone to them; it returns how many it asked.
+func (e *exact) wakeAlone(ctx context.Context, n *network.Network, g core.Function, l int, middle *recover.Middle) (*network.Network, int, error) {
+	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	asked, err := e.wake(ctx, n, g, l, middle)
+	if err != nil || asked == 0 {
+		return n, asked, err
+	}
+	left := math.Sqrt(refine.Loss(n, g, g, known) / float64(len(known.Y))) // what the others are wrong by
+	return e.alone(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), math.Max(left, e.noise*e.scales.Spread)), asked, nil
 }
 
 // wake asks where unit l of the second layer that n has is alive, as far as n tells, if it sleeps at nearly all rows so far: its
@@ -193,14 +205,9 @@ func (e *exact) wake(ctx context.Context, n *network.Network, g core.Function, l
 
 // secondLayer returns the pre-activations of the second layer at the rows of x.
 func secondLayer(n *network.Network, g core.Function, x mat.Matrix) *mat.Dense {
-	var z, p mat.Dense
-	z.Mul(x, n.First.Weight.T())
-	rows, _ := z.Dims()
-	for r := range rows {
-		floats.Add(z.RawRowView(r), n.First.Bias)
-	}
-	g.Apply(0, z.RawMatrix().Data, z.RawMatrix().Data)
-	p.Mul(&z, n.Second.Weight.T())
+	var p mat.Dense
+	p.Mul(firstLayer(n, g, x), n.Second.Weight.T())
+	rows, _ := p.Dims()
 	for r := range rows {
 		floats.Add(p.RawRowView(r), n.Second.Bias)
 	}
@@ -251,80 +258,3 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 
 // wakeTries is how many ways are tried to a point where a unit is alive.
 const wakeTries = 20
-
-// tail settles what the tail of a unit's activation leaves open: far from its transition, c h(b . z + tau) tells c exp(-k |tau|) and b, but
-// neither c nor tau. If unit l of the second layer sleeps at nearly all rows, tau is scanned, from where it sleeps at all rows
-// to where it is alive at most, with the output weights by linear least squares.
-func (e *exact) tail(n *network.Network, f core.Function, l int, data refine.Data) *network.Network {
-	p := secondLayer(n, f, data.X)
-	rows, _ := p.Dims()
-	rate := f.Facts().Right.Rate
-	asleep, side := 0, 0.0
-	for r := range rows {
-		side += math.Copysign(1, p.At(r, l))
-		if math.Abs(p.At(r, l)) > 3/rate {
-			asleep++
-		}
-	}
-	if asleep < rows*9/10 {
-		return n
-	}
-	side = math.Copysign(1, side)
-	nearest := math.Inf(1) // the row at which the unit comes nearest to its transition, or gets furthest beyond
-	for r := range rows {
-		nearest = math.Min(nearest, side*p.At(r, l))
-	}
-	best, least := n, math.Inf(1)
-	for step := -tailSteps; step <= tailSteps; step++ {
-		trial := n.Clone()
-		trial.Second.Bias[l] += side * (float64(step)/2/rate - nearest)
-		if loss := outputs(trial, f, data); loss < least {
-			best, least = trial, loss
-		}
-	}
-	return best
-}
-
-// tailSteps of 1 / (2 k), k the rate of the tails, is how far on both sides of the transition the scan of a unit's shift goes.
-const tailSteps = 40
-
-// outputs sets the output weights of n by linear least squares, each row over its sigma; it returns the loss.
-func outputs(n *network.Network, f core.Function, data refine.Data) float64 {
-	_, m1 := n.Sizes()
-	p := secondLayer(n, f, data.X)
-	rows, _ := p.Dims()
-	f.Apply(0, p.RawMatrix().Data, p.RawMatrix().Data)
-	design := mat.NewDense(rows, m1+1, nil)
-	right := mat.NewVecDense(rows, nil)
-	// Columns less their means: those of sleeping units are constant to many digits.
-	means := make([]float64, m1)
-	for l := range means {
-		means[l] = floats.Sum(mat.Col(nil, l, p)) / float64(rows)
-	}
-	for r := range rows {
-		for l := range m1 {
-			design.Set(r, l, p.At(r, l)-means[l])
-		}
-		design.Set(r, m1, 1)
-		right.SetVec(r, data.Y[r])
-	}
-	scale := make([]float64, m1+1)
-	for l := range scale {
-		column := mat.Col(nil, l, design)
-		scale[l] = math.Max(floats.Norm(column, 2), 1e-300)
-		floats.Scale(1/scale[l], column)
-		design.SetCol(l, column)
-	}
-	var c mat.VecDense
-	if err := c.SolveVec(design, right); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return math.Inf(1)
-		}
-	}
-	n.OutputBias = c.AtVec(m1) / scale[m1]
-	for l := range m1 {
-		n.Output[l] = c.AtVec(l) / scale[l]
-		n.OutputBias -= n.Output[l] * means[l]
-	}
-	return refine.Loss(n, f, f, data)
-}

@@ -24,11 +24,18 @@ type fitSettings struct {
 	target     float64 // loss (mean square) that ends the fit: the truth is found
 	patience   int     // so many iterations in a row that gain little end the fit
 	gain       float64 // what counts as little: the fraction by which the loss falls
+	close      float64 // loss from which on to gain little closePatience times in a row ends the fit, less than closeGain; 0: none
 	damping    float64 // first damping, relative to the mean curvature
 	frozen     bool    // the weights of the first layer stay as they are
 	scales     bool    // of a frozen first layer, which has as many units as inputs, those on the diagonal do not
 	shifted    bool    // the biases of a frozen first layer stay too, and all of its weights
 }
+
+// What ends a fit whose start has come close, where only that is asked.
+const (
+	closePatience = 3
+	closeGain     = 0.05
+)
 
 // fit is least squares on all parameters from a start that may be far off: Levenberg-Marquardt with two changes that
 // decide whether students with too many units arrive (docs/local.md). The damping is the same for all parameters,
@@ -47,7 +54,7 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 	damped := mat.NewSymDense(size, nil)
 	residual := s.jacobian(n, g, h, data, jacobian)
 	loss := floats.Dot(residual, residual) / float64(count)
-	damping, slow := s.damping, 0
+	damping, slow, creeping := s.damping, 0, 0
 	trial := n.Clone()
 	next := append([]float64(nil), p...)
 	at := func(step []float64) []float64 { // residuals after a step
@@ -63,7 +70,7 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 	gradient := make([]float64, size)
 	factor := damped.RawSymmetric()
 	for range s.iterations {
-		if loss <= s.target || slow >= s.patience {
+		if loss <= s.target || slow >= s.patience || loss <= s.close && creeping >= closePatience {
 			break
 		}
 		raw := normal.RawSymmetric()
@@ -101,6 +108,11 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 						slow++
 					} else {
 						slow = 0
+					}
+					if loss-l < closeGain*loss {
+						creeping++
+					} else {
+						creeping = 0
 					}
 					copy(p, next)
 					refine.Unpack(n, p)

@@ -128,7 +128,7 @@ func (s *search) arrive(ctx context.Context, k1 int) (*network.Network, float64,
 	}
 	data := s.data()
 	s.scales = s.settings.Spare || s.settings.Rough // noise leaves norms off by any factor
-	n, loss, err := s.fit(ctx, s.student(s.d, k1, data), data, fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-3, damping: 1e-2})
+	n, loss, err := s.fit(ctx, s.student(s.d, k1, data), data, s.arriving())
 	if err == nil {
 		n, loss, err = s.splitMany(ctx, n, loss)
 	}
@@ -137,6 +137,16 @@ func (s *search) arrive(ctx context.Context, k1 int) (*network.Network, float64,
 		return n, loss, err
 	}
 	return s.fit(ctx, n, s.data(), fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
+}
+
+// arriving bounds the fit of a student that starts at random. One that arrives comes close within some twenty to sixty iterations, and what is left
+// of it then are the norms' errors, at which it would creep for a hundred more. One in a local minimum creeps, too: splitting it is worth more.
+func (s *search) arriving() fitSettings {
+	settings := fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-2}
+	if !s.settings.Spare {
+		settings.close = s.close() * s.variance
+	}
+	return settings
 }
 
 // Students in a local minimum up to splitFrom, as a fraction of the variance, mostly have one unit for two; up to so many are split.

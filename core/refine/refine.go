@@ -98,7 +98,11 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 		if err := ctx.Err(); err != nil {
 			return n, stats, err
 		}
-		Normal(n, g, h, data, free, normal, gradient)
+		var asleep []sleeper
+		if hasAll(free, len(p)-1-2*len(n.Output), len(p)) {
+			asleep = sleepers(n, g, h, data.X)
+		}
+		normalEquations(n, g, h, data, free, asleep, normal, gradient)
 		improved := false
 		for range 14 {
 			if err := ctx.Err(); err != nil {
@@ -110,6 +114,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 				for k, i := range free {
 					next[i] += step[k]
 				}
+				bendBack(n, asleep, p, next)
 				Unpack(trial, next)
 				if l := Loss(trial, g, h, data); l < loss {
 					switch {
@@ -145,6 +150,17 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 	}
 	stats.Loss = loss / count
 	return n, stats, nil
+}
+
+// hasAll reports whether free, ascending, has all of from..to.
+func hasAll(free []int, from, to int) bool {
+	count := 0
+	for _, i := range free {
+		if i >= from && i < to {
+			count++
+		}
+	}
+	return count == to-from
 }
 
 // Loss returns the sum of squared residuals over their sigma.
@@ -195,6 +211,11 @@ func dampedStep(normal, factor *mat.SymDense, gradient []float64, damping float6
 // Rows at which at most one first-layer unit is alive, as those from far out are, have zeros for the weights of all
 // other units: they are gathered by unit and multiplied without those columns.
 func Normal(n *network.Network, g, h core.Function, data Data, free []int, normal *mat.SymDense, gradient []float64) {
+	normalEquations(n, g, h, data, free, nil, normal, gradient)
+}
+
+// normalEquations is Normal in the parameters of the units that sleep.
+func normalEquations(n *network.Network, g, h core.Function, data Data, free []int, asleep []sleeper, normal *mat.SymDense, gradient []float64) {
 	raw := normal.RawSymmetric()
 	clear(raw.Data)
 	clear(gradient)
@@ -218,6 +239,7 @@ func Normal(n *network.Network, g, h core.Function, data Data, free []int, norma
 		dense, residual := 0, make([]float64, 0, len(r))
 		for k := range to - from {
 			row := j.RawRowView(k)
+			straighten(n, asleep, row)
 			if unit, single := alive(row[m0*d : m0*d+m0]); single {
 				pools[unit].add(row, r[k])
 				if pools[unit].full() {

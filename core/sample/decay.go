@@ -56,7 +56,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 			best, least = rate, misfit
 		}
 		if s.settings.Explain == nil {
-			if least < goodTail || (least < fairTail && try >= 3) {
+			if least < goodTail || (least < fairTail && try >= 1) {
 				break
 			}
 			continue
@@ -128,7 +128,7 @@ const (
 
 // Sums of squared relative misfits of a tail: clean ones reach 1e-12 and less; one with a neighbour's step in it does not.
 const (
-	goodTail = 1e-9
+	goodTail = 1e-8
 	fairTail = 1e-4
 	// Activations explain clean steps better than power series do, and give the norm as much better.
 	goodExplained = 1e-11

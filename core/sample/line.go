@@ -3,6 +3,7 @@ package sample
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/nnid/nnid/core/fault"
@@ -37,10 +38,11 @@ func (l line) ask(ctx context.Context, oracle query.Asker, ts []float64) ([]floa
 func mostPieces(d int) int { return 128 + 16*d }
 
 // changes bisects the given intervals, all at once level by level, until every piece over which f changes by more than
-// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position. It fails with an
+// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position. Steps that the line crosses too slowly are left
+// out, and counted. It fails with an
 // Unsupported fault where f changes nearly everywhere, as it does where it is not constant between steps, or noisier than it seemed.
-func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, width, tolerance float64) ([][]interval, error) {
-	var narrow []interval
+func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, width, tolerance float64) (groups [][]interval, slow int, err error) {
+	var narrow, crawls []interval
 	active := pieces
 	for len(active) > 0 {
 		var split []interval
@@ -57,7 +59,7 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 		}
 		y, err := l.ask(ctx, oracle, mids)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		active = active[:0:0]
 		for i, p := range split {
@@ -66,12 +68,16 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 		var tails []interval
 		active, tails = cores(active, tolerance)
 		narrow = append(narrow, tails...)
+		if len(active) > 0 && active[0].b-active[0].a <= slowFrom*width {
+			var dropped []interval
+			active, dropped = brisk(active, tolerance)
+			crawls = append(crawls, dropped...)
+		}
 		if most := mostPieces(len(l.Origin)); len(split) > most {
-			return nil, fault.New(fault.Unsupported, "far out, f changes in more than %d pieces of one line: it is not constant between the steps of a first layer that saturates, or its answers drift or are noisier than they seemed at first", most)
+			return nil, 0, fault.New(fault.Unsupported, "far out, f changes in more than %d pieces of one line: it is not constant between the steps of a first layer that saturates, or its answers drift or are noisier than they seemed at first", most)
 		}
 	}
 	sort.Slice(narrow, func(i, j int) bool { return narrow[i].a < narrow[j].a })
-	var groups [][]interval
 	for _, p := range narrow {
 		if n := len(groups); n > 0 && groups[n-1][len(groups[n-1])-1].b >= p.a {
 			groups[n-1] = append(groups[n-1], p)
@@ -79,7 +85,35 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 			groups = append(groups, []interval{p})
 		}
 	}
-	return groups, nil
+	// Their tails go with them.
+	groups = slices.DeleteFunc(groups, func(g []interval) bool {
+		return slices.ContainsFunc(crawls, func(c interval) bool { return g[0].a <= c.b && g[len(g)-1].b >= c.a })
+	})
+	return groups, len(crawls), nil
+}
+
+// Steps are some widths long. Where f changes over more than slowPieces neighbouring pieces, once these are at most slowFrom widths, the line runs nearly along a
+// hyperplane: it would take as many answers as the step is long, and tell the direction badly.
+const (
+	slowFrom   = 8
+	slowPieces = 32
+)
+
+// brisk drops the runs of pieces over which f changes slowly.
+func brisk(pieces []interval, tolerance float64) (kept, dropped []interval) {
+	for from := 0; from < len(pieces); {
+		to := from + 1
+		for changes := pieces[from].change() > tolerance; to < len(pieces) && changes && pieces[to].a == pieces[to-1].b && pieces[to].change() > tolerance; {
+			to++
+		}
+		if to-from > slowPieces {
+			dropped = append(dropped, interval{a: pieces[from].a, b: pieces[to-1].b})
+		} else {
+			kept = append(kept, pieces[from:to]...)
+		}
+		from = to
+	}
+	return kept, dropped
 }
 
 // steep is where a step is steep: over [center-half, center+half] f is monotone and nearly straight.

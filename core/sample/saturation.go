@@ -77,9 +77,9 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 		}
 		s.radius = AlgebraicRadius * scales.Saturation
 	}
-	quiet, fruitless, sloping := 0, 0, 0
+	quiet, fruitless, sloping, crawling := 0, 0, 0, 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
-		fresh, impure, err := s.line(ctx)
+		fresh, impure, slow, err := s.line(ctx)
 		if fault.Is(err, fault.Unsupported) && sloping+1 < mostSloping {
 			sloping++
 			continue
@@ -101,6 +101,8 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 		case impure > 0 && fruitless < mostFruitless: // steps too close to each other: look from further away
 			s.radius *= 2
 			fruitless++
+		case slow > 0 && crawling < mostCrawling: // says nothing of what else there is
+			crawling++
 		default:
 			quiet++
 		}
@@ -111,6 +113,9 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 // mostSloping is how many lines in a row f may change nearly everywhere on: one may run along a unit's hyperplane, so that it takes
 // the whole line to cross it.
 const mostSloping = 3
+
+// mostCrawling is how many lines that bring nothing do not count as quiet because they cross a step too slowly for it to be looked into.
+const mostCrawling = 6
 
 // distance is how far out the lines are, in saturation radii: far enough for the steps to be apart, and near enough for a backend that
 // rounds x to single precision, of whose grid a step must be many widths.
@@ -157,27 +162,27 @@ func (s *saturation) visible() (change, width float64) {
 	return s.tolerance(), s.scales.Saturation / 16
 }
 
-// line searches one random line; it returns how many units it brought and how many steps could not be used.
-func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
+// line searches one random line; it returns how many units it brought, how many steps could not be used, and how many it crosses too slowly.
+func (s *saturation) line(ctx context.Context) (fresh, impure, slow int, err error) {
 	l := line{Origin: along(s.scales.Center, s.radius, Direction(s.rng, s.d)), Direction: Direction(s.rng, s.d)}
 	pieces, err := s.unexplained(ctx, l)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	change, width := s.visible()
-	groups, err := l.changes(ctx, s.oracle, pieces, width, change)
+	groups, slow, err := l.changes(ctx, s.oracle, pieces, width, change)
 	if err == nil && len(groups) == 0 && len(s.found) == 0 { // an even function is the same at both ends
 		if pieces, err = s.divided(ctx, l, pieces); err == nil {
-			groups, err = l.changes(ctx, s.oracle, pieces, width, change)
+			groups, slow, err = l.changes(ctx, s.oracle, pieces, width, change)
 		}
 	}
 	if err != nil || len(groups) == 0 {
-		return 0, 0, err
+		return 0, 0, slow, err
 	}
 	groups, impure = whole(groups, pieces)
 	cores, err := l.straighten(ctx, s.oracle, groups, s.faint())
 	if err != nil {
-		return 0, impure, err
+		return 0, impure, slow, err
 	}
 	for _, c := range cores {
 		if c.half == 0 {
@@ -185,25 +190,25 @@ func (s *saturation) line(ctx context.Context) (fresh, impure int, err error) {
 		}
 		unit, ok, err := s.unit(ctx, l, c)
 		if err != nil {
-			return fresh, impure, err
+			return fresh, impure, slow, err
 		}
 		switch {
 		case !ok:
 			impure++
 			if err := s.doubt(ctx); err != nil {
-				return fresh, impure, err
+				return fresh, impure, slow, err
 			}
 		case !s.known(unit):
 			s.found = append(s.found, unit)
 			fresh++
 			if s.settings.Doubt != nil && s.axes() {
 				if err := s.settings.Doubt(ctx); err != nil {
-					return fresh, impure, err
+					return fresh, impure, slow, err
 				}
 			}
 		}
 	}
-	return fresh, impure, nil
+	return fresh, impure, slow, nil
 }
 
 // doubt counts a step that is no unit's, and raises doubts where all were so far.
