@@ -122,32 +122,43 @@ func (e *exact) inform(ctx context.Context, n *network.Network, f family, middle
 		if err != nil || c.ErrorBar <= barEnough {
 			return n, loss, err
 		}
-		pool := mat.NewDense(informChoice*n.Parameters(), n.Inputs(), nil)
-		_, m1 := n.Sizes()
-		for r := range pool.RawMatrix().Rows {
-			v := middle.Point()
-			if r%2 == 0 {
-				if at := e.alive(n, g, r/2%m1, 3/g.Facts().Right.Rate, middle); at != nil {
-					v = at
-				}
-			}
-			pool.SetRow(r, middle.Place(v))
-		}
-		deviations := certify.Deviations(n, g, g, data, pool)
-		if deviations == nil {
+		points := e.telling(n, f, data, middle, n.Parameters())
+		if points == nil {
 			return n, loss, nil
-		}
-		order := make([]int, len(deviations))
-		floats.Argsort(deviations, order)
-		points := mat.NewDense(n.Parameters(), n.Inputs(), nil)
-		for r := range n.Parameters() {
-			points.SetRow(r, pool.RawRowView(order[len(order)-1-r]))
 		}
 		if _, err := e.log.Ask(ctx, points); err != nil {
 			return nil, 0, err
 		}
 		e.spreaded = len(e.log.Y) - e.spreadFrom
 	}
+}
+
+// telling returns so many places in the middle, of informChoice times as many as n has parameters, where the errors that data leave of these make the values of n
+// least certain; nil where data leave some open.
+func (e *exact) telling(n *network.Network, f family, data refine.Data, middle *recover.Middle, count int) *mat.Dense {
+	g := f.Function
+	pool := mat.NewDense(informChoice*n.Parameters(), n.Inputs(), nil)
+	_, m1 := n.Sizes()
+	for r := range pool.RawMatrix().Rows {
+		v := middle.Point()
+		if r%2 == 0 {
+			if at := e.alive(n, g, r/2%m1, 3/g.Facts().Right.Rate, middle); at != nil {
+				v = at
+			}
+		}
+		pool.SetRow(r, middle.Place(v))
+	}
+	deviations := certify.Deviations(n, g, g, data, pool)
+	if deviations == nil {
+		return nil
+	}
+	order := make([]int, len(deviations))
+	floats.Argsort(deviations, order)
+	points := mat.NewDense(count, n.Inputs(), nil)
+	for r := range count {
+		points.SetRow(r, pool.RawRowView(order[len(order)-1-r]))
+	}
+	return points
 }
 
 // elsewhere returns by how much more the answers far from the middle, squared, differ from those of n than noise and the errors of its parameters

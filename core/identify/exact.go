@@ -107,7 +107,7 @@ func (e *exact) run(ctx context.Context) error {
 	}
 	if err == nil {
 		if err = e.polish(ctx); err == nil && e.loss <= goodLoss {
-			return nil
+			return e.sharpen(ctx)
 		}
 	}
 	if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported) || isOtherForm(err)) {

@@ -81,6 +81,46 @@ func (e *exact) polish(ctx context.Context) error {
 	return nil
 }
 
+// Where noise is amplified so much that an error bar is more than barWanted, more is asked where it tells most: so many rounds of half as many answers as there are
+// parameters.
+const (
+	barWanted     = 2e-9
+	sharpenRounds = 3
+)
+
+// sharpen asks for more answers where the network found, which explains those so far, is least certain: a unit of the second layer that sleeps everywhere is known from
+// the second power of its tail.
+func (e *exact) sharpen(ctx context.Context) error {
+	for range sharpenRounds {
+		bar, n := e.certificate.ErrorBar, e.found
+		if e.noisy() || e.reach > 0 || bar <= barWanted || e.undetermined() || n.Parameters() > denseParameters {
+			return nil
+		}
+		e.report.start("polish")
+		middle, err := e.middle(n, e.family)
+		if err != nil {
+			return err
+		}
+		points := e.telling(n, e.family, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), middle, n.Parameters()/2)
+		if points == nil {
+			return nil
+		}
+		if _, err := e.log.Ask(ctx, points); err != nil {
+			return err
+		}
+		before, certificate, loss := e.found, e.certificate, e.loss
+		if err := e.fitAll(ctx, n, 30); err != nil {
+			return err
+		}
+		if e.loss > goodLoss { // the fit ran away
+			e.found, e.certificate, e.loss = before, certificate, loss
+			return nil
+		}
+		e.report.finish("relative error bar %.1e, residuals %.1f times what noise explains", e.certificate.ErrorBar, e.certificate.Excess)
+	}
+	return nil
+}
+
 // creeps reports whether the fit of n ended near the answers, yet above their noise, and a valley may lead on.
 func (e *exact) creeps(n *network.Network) bool {
 	return e.loss > goodLoss && n.Parameters() <= valleyParameters && math.Sqrt(e.loss)*e.relativeNoise() <= splitFrom

@@ -52,11 +52,13 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if !ok {
 			continue
 		}
-		if rate, misfit := fitDecay(tails, u.Decay, tailTerms); misfit < least {
+		rate, misfit := fitDecay(tails, u.Decay, tailTerms)
+		agree := misfit < fairTail && least < fairTail && math.Abs(rate-best) < tailsAgree*best
+		if misfit < least {
 			best, least = rate, misfit
 		}
 		if s.settings.Explain == nil {
-			if least < goodTail || (least < fairTail && try >= 1) {
+			if least < goodTail || agree || (least < fairTail && try >= 3) {
 				break
 			}
 			continue
@@ -128,8 +130,10 @@ const (
 
 // Sums of squared relative misfits of a tail: clean ones reach 1e-12 and less; one with a neighbour's step in it does not.
 const (
-	goodTail = 1e-8
+	goodTail = 1e-9
 	fairTail = 1e-4
+	// Rates of two places that agree so well are as good: a neighbour's tail is not the same at both.
+	tailsAgree = 1e-4
 	// Activations explain clean steps better than power series do, and give the norm as much better.
 	goodExplained = 1e-11
 )
