@@ -124,8 +124,8 @@ const (
 	thirdSpacing            = 0.1
 )
 
-// thirdDerivative is the root mean square of third differences along random lines near the origin. A sigmoid's is 64 times smaller
-// than a hyperbolic tangent's, and so must the noise be that the step lets in. As with the noise its choices are no stage's. It is never
+// thirdDerivative is the root mean square of third differences along random lines near the origin. In sigmoid networks it is some
+// 64 times smaller than in tanh ones, and so must the noise be that the step lets in. As with the noise its choices are no stage's. It is never
 // below what would make the step as long as the spacing.
 func (r *run) thirdDerivative(ctx context.Context) (float64, error) {
 	rng := rand.New(rand.NewPCG(r.settings.Seed, 0x7468697264))
