@@ -126,6 +126,11 @@ func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Func
 	e.report.finish("relative error %.1e on %d fresh queries", result.Validation.RelativeError, count)
 	spread := stat.PopStdDev(y, nil)
 	result.Identified, result.Reason = e.verdict(result, e.expected(n, g, h, x)/spread, e.propagated(n, g, h, x)/spread)
+	if result.Identified {
+		if open := oneSided(n, g, h, e.rows(e.local, len(e.log.Y)).X); open != "" {
+			result.Identified, result.Reason = false, open
+		}
+	}
 	return nil
 }
 
