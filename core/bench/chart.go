@@ -192,6 +192,9 @@ func lines(chart Chart, cells []*CellSummary) *drawing {
 		if numeric {
 			x, _ = strconv.ParseFloat(text, 64)
 		}
+		if x <= 0 && numeric && (chart.Log == "x" || chart.Log == "xy") {
+			continue // a logarithmic axis has no place for it
+		}
 		xNames[x] = text
 		mean, low, high := c.of(chart.Y)
 		if math.IsNaN(mean) {
