@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
@@ -14,13 +15,19 @@ import (
 // weights are as good: softsign is a Moebius function, so that shift, weights and output weight can all be scaled. The fit runs along
 // that valley until an answer is on the other side by next to nothing, and then the Jacobian has full rank, for that one answer alone.
 
-// jumps reports whether the activation's first or second derivative jumps at 0.
+// jumps reports whether the activation's first or second derivative jumps at 0, by a thousandth of the most it comes to near 0 at least.
 func jumps(f core.Function) bool {
 	const beside = 1e-9
+	near := make([]float64, 0, 41)
+	for k := -20; k <= 20; k++ {
+		near = append(near, float64(k)/20)
+	}
+	values := make([]float64, len(near))
 	for order := 1; order <= 2; order++ {
 		t := []float64{-beside, beside}
 		f.Apply(order, t, t)
-		if math.Abs(t[1]-t[0]) > 1e-3*(math.Abs(t[0])+math.Abs(t[1])) {
+		f.Apply(order, values, near)
+		if math.Abs(t[1]-t[0]) > 1e-3*floats.Norm(values, math.Inf(1)) {
 			return true
 		}
 	}

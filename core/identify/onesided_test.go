@@ -31,4 +31,18 @@ func TestOneSided(t *testing.T) {
 	if open := oneSided(n, softsign, tanh, x); !strings.Contains(open, "unit 0 of the first layer") {
 		t.Errorf("%q", open)
 	}
+	n.Second.Bias[0] = 0.75
+	if open := oneSided(n, tanh, tanh, x); open != "" {
+		t.Error(open)
+	}
+}
+
+// TestJumps: a derivative that is 0 at 0, as that of order two of odd activations is, does not jump.
+func TestJumps(t *testing.T) {
+	names := []string{"tanh", "sigmoid", "erf", "arctan", "gompertz", "softplus", "silu", "gelu", "gelu-tanh", "sine", "leaky", "softsign", "elu"}
+	for k, c := range candidates(t, names...) {
+		if want := k >= 11; jumps(c.Function) != want {
+			t.Errorf("%s: %v, want %v", c.Name, !want, want)
+		}
+	}
 }
