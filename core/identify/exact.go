@@ -197,7 +197,10 @@ func (e *exact) attempt(ctx context.Context) error {
 			}
 		}
 		err := recoverSecond(ctx)
-		if try == 0 && e.loss > goodLoss && ctx.Err() == nil {
+		if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
+			return err
+		}
+		if try == 0 && e.loss > goodLoss {
 			if simple := e.simple(ctx); simple != nil {
 				if handed, err := e.tryOther(ctx); handed || err != nil {
 					return err
@@ -212,8 +215,6 @@ func (e *exact) attempt(ctx context.Context) error {
 			if split, err := e.split(ctx); split || err != nil {
 				return err
 			}
-		case ctx.Err() != nil || !fault.Is(err, fault.Unsupported):
-			return err
 		default:
 			last = err
 			e.report.finish("%v", err)
