@@ -93,7 +93,7 @@ const (
 func (e *exact) sharpen(ctx context.Context) error {
 	for range sharpenRounds {
 		bar, n := e.certificate.ErrorBar, e.found
-		if e.noisy() || e.reach > 0 || bar <= barWanted || e.undetermined() || n.Parameters() > denseParameters {
+		if e.noisy() || e.reach > 0 || bar <= barWanted || len(e.certificate.Undetermined) > 0 || n.Parameters() > denseParameters {
 			return nil
 		}
 		e.report.start("polish")

@@ -41,10 +41,59 @@ func (e *exact) students(ctx context.Context) error {
 		} else if e.rough {
 			starts = roughStudents
 		}
-		found, stats, err := local.Second(ctx, middle, len(e.units), normal, normal, local.Settings{
+		settings := local.Settings{
 			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Rough: e.rough, Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
-		})
+		}
+		fit := func(found *network.Network, how func(context.Context, *network.Network, family, *recover.Middle) (*network.Network, float64, error)) error {
+			n := e.found // as it was fitted before
+			if found != nil {
+				e.report.finish("%d units", len(found.Output))
+				n = inInputs(found, middle)
+				n.RewriteFirst(affine.Inverse(), f.Name)
+				n.RewriteSecond(affine.Inverse(), f.Name)
+			}
+			e.report.start("fit")
+			// All parameters are fitted next, the directions too: that takes more rows than what lies behind them.
+			if missing := int(spreadRows*float64(n.Parameters())) + 10 - (len(e.log.Y) - from); missing > 0 {
+				points := mat.NewDense(missing, len(e.units), nil)
+				for r := range missing {
+					points.SetRow(r, middle.Point())
+				}
+				if _, err := middle.Ask(ctx, points); err != nil {
+					return err
+				}
+			}
+			e.local, e.spreadFrom, e.spreaded = from, from, len(e.log.Y)-from
+			e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
+			if err := e.suspect(ctx, n, f, from); err != nil {
+				return err
+			}
+			n, loss, err := how(ctx, n, f, middle)
+			if err != nil {
+				return err
+			}
+			if loss < e.loss {
+				e.found, e.family, e.loss = n, f, loss
+			}
+			e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
+			return nil
+		}
+		settled := false
+		if !e.noisy() {
+			settings.Awake = func(n *network.Network) (bool, error) {
+				err := fit(n, e.fitTails)
+				settled = err == nil && e.loss <= goodLoss
+				if err == nil && !settled {
+					e.report.start("second layer")
+				}
+				return settled, err
+			}
+		}
+		found, stats, err := local.Second(ctx, middle, len(e.units), normal, normal, settings)
+		if settled {
+			return nil
+		}
 		if err != nil {
 			if ctx.Err() != nil || !fault.Is(err, fault.Unsupported) {
 				return err
@@ -56,35 +105,10 @@ func (e *exact) students(ctx context.Context) error {
 			return e.average(ctx, found, f, normal, affine, middle, from)
 		}
 		e.margin = stats.Margin
-		e.report.finish("%d units", len(found.Output))
-		e.report.start("fit")
-		n := inInputs(found, middle)
-		n.RewriteFirst(affine.Inverse(), f.Name)
-		n.RewriteSecond(affine.Inverse(), f.Name)
-		// All parameters are fitted next, the directions too: that takes more rows than what lies behind them.
-		if missing := int(spreadRows*float64(n.Parameters())) + 10 - (len(e.log.Y) - from); missing > 0 {
-			points := mat.NewDense(missing, len(e.units), nil)
-			for r := range missing {
-				points.SetRow(r, middle.Point())
-			}
-			if _, err := middle.Ask(ctx, points); err != nil {
-				return err
-			}
-		}
-		e.local, e.spreadFrom, e.spreaded = from, from, len(e.log.Y)-from
-		e.noise = math.Hypot(e.relativeNoise(), 10*e.scales.Grid)
-		if err := e.suspect(ctx, n, f, from); err != nil {
+		if err := fit(found, e.fitAwake); err != nil || e.loss <= goodLoss || e.loss > hopeless*hopeless {
 			return err
 		}
-		n, loss, err := e.fitAwake(ctx, n, f, middle)
-		if err != nil {
-			return err
-		}
-		if loss < e.loss {
-			e.found, e.family, e.loss = n, f, loss
-		}
-		e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
-		return nil
+		return fit(nil, e.fitTails)
 	}
 	return last
 }
@@ -169,7 +193,7 @@ func (e *exact) wakeAlone(ctx context.Context, n *network.Network, g core.Functi
 		return n, asked, err
 	}
 	left := math.Sqrt(refine.Loss(n, g, g, known) / float64(len(known.Y))) // what the others are wrong by
-	return e.alone(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), math.Max(left, e.noise*e.scales.Spread)), asked, nil
+	return e.alone(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), math.Max(left, e.noise*e.scales.Spread), false), asked, nil
 }
 
 // wake asks where unit l of the second layer that n has is alive, as far as n tells, if it sleeps at nearly all rows so far: its
@@ -224,12 +248,16 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 	want := width * (2*e.rng.Float64() - 1)
 	var best []float64
 	least := math.Inf(1)
-	for range wakeTries {
+	for try := range wakeTries {
 		near := middle.Point()
 		from := at(near) - want
 		end := make([]float64, len(near))
 		for i := range end {
-			end[i] = 6 * e.rng.Float64() * math.Copysign(1, -from*n.Second.Weight.At(l, i))
+			end[i] = 6 * e.rng.Float64()
+			if try > wakeTries/2 { // it may never get there: all units of the first layer are where it gets nearest
+				end[i] = 4 + end[i]/3
+			}
+			end[i] *= math.Copysign(1, -from*n.Second.Weight.At(l, i))
 		}
 		far := middle.Near(end)
 		if past := at(far) - want; past*from > 0 {

@@ -29,6 +29,7 @@ type fitSettings struct {
 	frozen     bool    // the weights of the first layer stay as they are
 	scales     bool    // of a frozen first layer, which has as many units as inputs, those on the diagonal do not
 	shifted    bool    // the biases of a frozen first layer stay too, and all of its weights
+	robust     bool    // the loss is Cauchy's, on the scale of the median residual
 }
 
 // What ends a fit whose start has come close, where only that is asked.
@@ -52,8 +53,17 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 	jacobian := mat.NewDense(count, size, nil)
 	normal := mat.NewSymDense(size, nil)
 	damped := mat.NewSymDense(size, nil)
-	residual := s.jacobian(n, g, h, data, jacobian)
-	loss := floats.Dot(residual, residual) / float64(count)
+	var residual, weights []float64
+	loss := 0.0
+	linearise := func() {
+		residual = s.jacobian(n, g, h, data, jacobian)
+		if s.robust {
+			weights = weigh(residual, s.target)
+			scaleRows(jacobian, residual, weights)
+		}
+		loss = floats.Dot(residual, residual) / float64(count)
+	}
+	linearise()
 	damping, slow, creeping := s.damping, 0, 0
 	trial := n.Clone()
 	next := append([]float64(nil), p...)
@@ -65,6 +75,9 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		refine.Unpack(trial, next)
 		r := trial.Evaluate(g, h, data.X)
 		floats.Sub(r, data.Y)
+		if s.robust {
+			floats.Mul(r, weights)
+		}
 		return r
 	}
 	gradient := make([]float64, size)
@@ -129,7 +142,7 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		if !improved {
 			break
 		}
-		residual = s.jacobian(n, g, h, data, jacobian)
+		linearise()
 	}
 	return n, loss, nil
 }

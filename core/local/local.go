@@ -45,6 +45,9 @@ type Settings struct {
 	Rough bool
 	// Shifted says, for [Second], that the inputs are the pre-activations with their shifts: nothing of the first layer is fitted.
 	Shifted bool
+	// Awake is told, by [Second], of a student that explains most answers, pruned to the units that these need: what is left may be due to units that sleep at nearly
+	// all points. It returns whether that is so, and the search at its end. Nil: not asked.
+	Awake func(n *network.Network) (done bool, err error)
 	// Point draws a random input; nil draws from the box. [Second] needs it.
 	Point func() []float64
 	Seed  uint64

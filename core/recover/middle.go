@@ -104,6 +104,9 @@ func (m *Middle) Error() float64 {
 	return math.Sqrt(total / float64(points*len(m.Shift)))
 }
 
+// Coordinates returns those of x.
+func (m *Middle) Coordinates(x []float64) []float64 { return m.coordinates(mat.NewVecDense(len(x), x)) }
+
 func (m *Middle) coordinates(x *mat.VecDense) []float64 {
 	v := mat.NewVecDense(len(m.Shift), append([]float64(nil), m.Shift...))
 	var at mat.VecDense

@@ -1,0 +1,412 @@
+package identify
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/recover"
+	"github.com/nnid/nnid/core/refine"
+)
+
+// A unit of the second layer that sleeps at nearly all rows contributes c (h(p) - L) = C exp(k b . z) there, whose logarithm is linear in z. It is the largest
+// part of what a network without it leaves at the row where that is largest, and around it, by so many orders of magnitude that what the others are wrong by does not
+// count: at a few more points there b and C follow by linear least squares.
+const (
+	tailRows   = 3    // so many points for each unknown
+	tailMoves  = 4    // up to so many units of the first layer are elsewhere there than at that row,
+	tailReach  = 2.0  // at most so far from their transitions, where they tell
+	tailFrom   = 30   // what is left at that row, over what is left at most
+	tailSpread = 0.3  // median error of the logarithm up to which what is left counts as one unit's tail
+	tailNew    = 0.3  // what is left at that row, over what the units that sleep contribute there, from which on it is not one of them that is known badly
+	tailKnown  = 1e-2 // the same, up to which all of them are known well enough for a fit of all parameters
+	tailCycles = 12   // of fitting those that sleep and the others in turn
+	mostTails  = 4    // so many units are added to a student's
+	asleepFrom = 3    // in terms of 1/k, how far from its transition a unit sleeps
+	tailSame   = 0.8  // cosine of its weights with those of a unit that sleeps already from which on it is that
+	tailRounds = 30   // of reweighting, as points where something else is left are to be passed over
+	tailAwake  = 1.5  // in terms of 1/k, how far from its transition the unit is put where it comes nearest to it
+)
+
+// tail returns n with one more unit in the second layer, whose tail explains what n leaves of the answers where that is most; nil where no tail does.
+// One that n has already, about, is replaced, if that is wanted: it may stand for two.
+func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, middle *recover.Middle, replace bool) (*network.Network, error) {
+	rate := h.Facts().Left.Rate
+	if !(rate > 0) || math.IsInf(rate, 1) {
+		return nil, nil
+	}
+	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	left := residuals(n, h, known)
+	floor := math.Max(middleOf(left), e.noise*e.scales.Spread)
+	most := floats.MaxIdx(left)
+	if left[most] < tailFrom*floor {
+		return nil, nil
+	}
+	m0, m1 := n.Sizes()
+	centre := middle.Coordinates(known.X.RawRowView(most))
+	points := mat.NewDense(tailRows*(m0+1), m0, nil)
+	for r := range tailRows * (m0 + 1) {
+		v := slices.Clone(centre)
+		for range 1 + e.rng.IntN(tailMoves) { // few at a time, as each takes the unit down by some orders of magnitude
+			v[e.rng.IntN(m0)] = tailReach * (2*e.rng.Float64() - 1)
+		}
+		points.SetRow(r, middle.Near(v))
+	}
+	from := len(e.log.Y)
+	if _, err := middle.Ask(ctx, points); err != nil {
+		return nil, err
+	}
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	near := e.rows(from, len(e.log.Y))
+	z := firstLayer(n, h, near.X)
+	left = floats.SubTo(make([]float64, len(near.Y)), near.Y, n.Evaluate(h, h, near.X))
+	side := 0.0
+	for _, v := range left {
+		side += math.Copysign(1, v)
+	}
+	side = math.Copysign(1, side)
+	var used []int
+	for r, v := range left {
+		if v*side > 10*floor {
+			used = append(used, r)
+		}
+	}
+	if len(used) < tailRows*(m0+1)*2/3 {
+		return nil, nil
+	}
+	design := mat.NewDense(len(used), m0+1, nil)
+	target := mat.NewVecDense(len(used), nil)
+	for i, r := range used {
+		row := design.RawRowView(i)
+		floats.ScaleTo(row[:m0], rate, z.RawRowView(r))
+		row[m0] = 1
+		target.SetVec(i, math.Log(side*left[r]))
+	}
+	solution, spread := leastAbsolute(design, target)
+	if solution == nil || spread > tailSpread {
+		return nil, nil
+	}
+	for l := range m1 { // one that is there already, but known badly, is not a further one
+		if side, _ := sleeps(n, h, l, known.X); side != 0 {
+			b := n.Second.Weight.RawRowView(l)
+			if -side*floats.Dot(b, solution[:m0]) > tailSame*floats.Norm(b, 2)*floats.Norm(solution[:m0], 2) {
+				if !replace || m1 == 1 {
+					return nil, nil
+				}
+				return e.tail(ctx, without(n, h, l, side), h, middle, true)
+			}
+		}
+	}
+	larger := network.New(n.Inputs(), m0, m1+1, n.First.Activation, n.Second.Activation)
+	larger.First = n.Clone().First
+	for l := range m1 {
+		larger.Second.Weight.SetRow(l, n.Second.Weight.RawRowView(l))
+	}
+	copy(larger.Second.Bias, n.Second.Bias)
+	copy(larger.Output, n.Output)
+	b := solution[:m0]
+	larger.Second.Weight.SetRow(m1, b)
+	var p mat.VecDense
+	p.MulVec(z, mat.NewVecDense(m0, b))
+	nearest := mat.Max(&p)
+	larger.Second.Bias[m1] = -tailAwake/rate - nearest
+	// C exp(k b . z) at the nearest row, as the activation has it there.
+	limit := h.Facts().Left.Intercept
+	at := []float64{-tailAwake / rate}
+	h.Apply(0, at, at)
+	larger.Output[m1] = side * math.Exp(solution[m0]+rate*nearest) / (at[0] - limit)
+	larger.OutputBias = n.OutputBias - larger.Output[m1]*limit
+	return larger, nil
+}
+
+// without returns n without unit l of the second layer, which sleeps on the given side at nearly all rows.
+func without(n *network.Network, h core.Function, l int, side float64) *network.Network {
+	limit := h.Facts().Left.Intercept
+	if side > 0 {
+		limit = h.Facts().Right.Intercept
+	}
+	less := n.WithoutSecond(l)
+	less.OutputBias += n.Output[l] * limit
+	return less
+}
+
+// leastAbsolute solves least squares with Cauchy's weights on the scale of the median error, which it returns too; nil where the rows determine no solution.
+func leastAbsolute(design *mat.Dense, target *mat.VecDense) ([]float64, float64) {
+	count, columns := design.Dims()
+	weights := make([]float64, count)
+	for i := range weights {
+		weights[i] = 1
+	}
+	var solution, predicted mat.VecDense
+	spread := math.Inf(1)
+	for range tailRounds {
+		weighted, right := mat.DenseCopyOf(design), mat.VecDenseCopyOf(target)
+		for i, w := range weights {
+			floats.Scale(w, weighted.RawRowView(i))
+			right.SetVec(i, w*right.AtVec(i))
+		}
+		var qr mat.QR
+		qr.Factorize(weighted)
+		if err := qr.SolveVecTo(&solution, false, right); err != nil {
+			return nil, spread
+		}
+		predicted.MulVec(design, &solution)
+		errors := make([]float64, count)
+		for i := range errors {
+			errors[i] = math.Abs(predicted.AtVec(i) - target.AtVec(i))
+		}
+		spread = math.Max(middleOf(errors), 1e-12)
+		for i, v := range errors {
+			weights[i] = 1 / math.Hypot(1, v/(robustFrom*spread))
+		}
+	}
+	return solution.RawVector().Data[:columns], spread
+}
+
+// fitTails finds the units of the second layer that a student lacks, or has but roughly, as they sleep at nearly all rows. The others are fitted to what the sleepers
+// leave, robustly, with the first layer's directions as they are, and the sleepers, one by one, to what all others leave where they are most alive: each of the two makes what
+// the other one has to reckon with smaller. All parameters are fitted once nothing stands out any more.
+func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, error) {
+	g := f.Function
+	best, least := n, math.Inf(1)
+	try := func() (bool, error) {
+		fitted, stats, err := fitWhole(ctx, n, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{
+			Damping: 1e-9, Iterations: patience, Tolerance: 1e-3,
+			Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
+		})
+		if err == nil && stats.Loss < least {
+			best, least = fitted, stats.Loss
+		}
+		return least <= goodLoss, err
+	}
+	tails, lastMost := 0, math.Inf(1)
+	for range tailCycles {
+		var err error
+		if n, err = e.fitOthers(ctx, n, f); err != nil {
+			return nil, 0, err
+		}
+		known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+		left := residuals(n, g, known)
+		most := floats.MaxIdx(left)
+		if left[most] <= math.Max(standsOut*math.Max(middleOf(left), e.noise*e.scales.Spread), tailKnown*sleeping(n, g, known.X)[most]) {
+			if done, err := try(); done || err != nil {
+				return best, least, err
+			}
+			// What is left of most rows may be due to the first layer's directions.
+			if straight, err := e.fitWholeRobustly(ctx, n, f); err != nil {
+				return nil, 0, err
+			} else if typical := middleOf(residuals(straight, g, known)); typical < middleOf(left)/10 {
+				n = straight
+				left = residuals(n, g, known)
+				most = floats.MaxIdx(left)
+				lastMost = math.Inf(1)
+			}
+		}
+		stalled := left[most] > lastMost/3
+		lastMost = left[most]
+		if tails < mostTails && (stalled || left[most] > tailNew*sleeping(n, g, known.X)[most]) {
+			larger, err := e.tail(ctx, n, g, middle, stalled)
+			if err != nil {
+				return nil, 0, err
+			}
+			if larger != nil {
+				n = larger
+				tails++
+				e.report.progress(0, 0, 0, "what is left is the tail of a further unit: %d units", len(n.Output))
+			} else if stalled {
+				break
+			}
+		}
+		for l := range n.Output {
+			if _, err := e.wake(ctx, n, g, l, middle); err != nil {
+				return nil, 0, err
+			}
+			data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+			n = e.alone(n, g, l, data, math.Max(middleOf(residuals(n, g, data)), e.noise*e.scales.Spread), true)
+		}
+		if n, err = e.fitTogether(ctx, n, f); err != nil {
+			return nil, 0, err
+		}
+	}
+	return best, least, nil
+}
+
+// fitWholeRobustly fits all parameters with a robust loss.
+func (e *exact) fitWholeRobustly(ctx context.Context, n *network.Network, f family) (*network.Network, error) {
+	g := f.Function
+	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	for range reweightings {
+		left := residuals(n, g, data)
+		delta := math.Max(robustFrom*middleOf(left), e.noise*e.scales.Spread)
+		data.Sigma = make([]float64, len(left))
+		for r, v := range left {
+			data.Sigma[r] = toTheEnd * delta * math.Hypot(1, v/delta)
+		}
+		fitted, _, err := fitWhole(ctx, n, g, data, refine.Settings{Damping: 1e-9, Iterations: 20, Tolerance: 1e-2})
+		if err != nil {
+			return nil, err
+		}
+		n = fitted
+	}
+	return n, nil
+}
+
+// fitTogether fits all but the first layer's directions, robustly, a row's error being what most rows are wrong by and that part of what the sleepers contribute there by which they are.
+func (e *exact) fitTogether(ctx context.Context, n *network.Network, f family) (*network.Network, error) {
+	g := f.Function
+	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	for range reweightings {
+		left := residuals(n, g, data)
+		tails := sleeping(n, g, data.X)
+		floor := math.Max(middleOf(left), e.noise*e.scales.Spread)
+		var parts []float64
+		for r, v := range left {
+			if tails[r] > 10*floor {
+				parts = append(parts, v/tails[r])
+			}
+		}
+		part := 0.0
+		if len(parts) > 0 {
+			part = math.Min(middleOf(parts), 1)
+		}
+		base := make([]float64, len(left))
+		for r, t := range tails {
+			base[r] = floor + part*t
+			left[r] /= base[r]
+		}
+		before := middleOf(left)
+		data.Sigma = make([]float64, len(left))
+		for r, v := range left {
+			data.Sigma[r] = toTheEnd * base[r] * math.Hypot(1, v/(robustFrom*before))
+		}
+		fitted, _, err := refine.FixedDirections(ctx, n, g, g, data, refine.Settings{Damping: 1e-6, Iterations: 20, Tolerance: 1e-2})
+		if err != nil {
+			return nil, err
+		}
+		left = residuals(fitted, g, data)
+		for r := range left {
+			left[r] /= base[r]
+		}
+		if !(middleOf(left) < before) {
+			break
+		}
+		n = fitted
+	}
+	return n, nil
+}
+
+// fitOthers fits all units of the second layer that do not sleep at nearly all rows, and the norms and shifts of the first, with a robust loss.
+func (e *exact) fitOthers(ctx context.Context, n *network.Network, f family) (*network.Network, error) {
+	g := f.Function
+	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	awake := n.Clone()
+	var asleep []int
+	for l := len(n.Output) - 1; l >= 0; l-- {
+		if side, _ := sleeps(n, g, l, data.X); side != 0 && len(awake.Output) > 1 {
+			awake = awake.WithoutSecond(l)
+			asleep = append(asleep, l)
+		}
+	}
+	whole := n.Evaluate(g, g, data.X)
+	target := slices.Clone(data.Y)
+	rest := awake.Evaluate(g, g, data.X)
+	for r := range target {
+		target[r] -= whole[r] - rest[r]
+	}
+	for range reweightings {
+		left := residuals(awake, g, refine.Data{X: data.X, Y: target})
+		delta := math.Max(robustFrom*middleOf(left), e.noise*e.scales.Spread)
+		sigma := make([]float64, len(left))
+		for r, v := range left {
+			sigma[r] = toTheEnd * delta * math.Hypot(1, v/delta)
+		}
+		fitted, _, err := refine.FixedDirections(ctx, awake, g, g, refine.Data{X: data.X, Y: target, Sigma: sigma}, refine.Settings{Damping: 1e-9, Iterations: 20, Tolerance: 1e-2})
+		if err != nil {
+			return nil, err
+		}
+		awake = fitted
+	}
+	// The sleepers go back to their places.
+	result := n.Clone()
+	result.First = awake.First
+	result.OutputBias = awake.OutputBias
+	k := 0
+	for l := range n.Output {
+		if slices.Contains(asleep, l) {
+			continue
+		}
+		result.Second.Weight.SetRow(l, awake.Second.Weight.RawRowView(k))
+		result.Second.Bias[l], result.Output[l] = awake.Second.Bias[k], awake.Output[k]
+		k++
+	}
+	return result, nil
+}
+
+// sleeps reports on which side of its transition unit l of the second layer sleeps at nearly all rows, 0 if it does not, and what it contributes there beyond its limit.
+func sleeps(n *network.Network, h core.Function, l int, x *mat.Dense) (side float64, tail []float64) {
+	facts := h.Facts()
+	own := mat.Col(nil, l, secondLayer(n, h, x))
+	below, above := 0, 0
+	for _, v := range own {
+		if v < -asleepFrom/facts.Left.Rate {
+			below++
+		} else if v > asleepFrom/facts.Right.Rate {
+			above++
+		}
+	}
+	limit := facts.Left.Intercept
+	side = -1
+	if above > below {
+		side, below, limit = 1, above, facts.Right.Intercept
+	}
+	if below < len(own)*9/10 {
+		return 0, nil
+	}
+	h.Apply(0, own, own)
+	for r, v := range own {
+		own[r] = math.Abs(n.Output[l] * (v - limit))
+	}
+	return side, own
+}
+
+// sleeping returns, for each row, the sum of what those units of the second layer contribute that sleep at nearly all rows.
+func sleeping(n *network.Network, h core.Function, x *mat.Dense) []float64 {
+	rows, _ := x.Dims()
+	total := make([]float64, rows)
+	for l := range n.Output {
+		if side, tail := sleeps(n, h, l, x); side != 0 {
+			floats.Add(total, tail)
+		}
+	}
+	return total
+}
+
+// residuals returns what n leaves of the answers, without signs.
+func residuals(n *network.Network, h core.Function, data refine.Data) []float64 {
+	left := floats.SubTo(make([]float64, len(data.Y)), data.Y, n.Evaluate(h, h, data.X))
+	for r, v := range left {
+		left[r] = math.Abs(v)
+	}
+	return left
+}
+
+// toTheEnd scales errors that are those of other units, not noise, so that fits do not end at them.
+const toTheEnd = 1e-6
+
+// A robust fit goes by the residuals before it: so many in a row.
+const reweightings = 4
+
+// robustFrom is the scale of Cauchy's weights over the median of the residuals.
+const robustFrom = 3.0
+
+// middleOf returns the median.
+func middleOf(values []float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[len(sorted)/2]
+}
