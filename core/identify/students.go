@@ -42,7 +42,7 @@ func (e *exact) students(ctx context.Context) error {
 			starts = roughStudents
 		}
 		settings := local.Settings{
-			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Rough: e.rough, Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
+			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Rough: e.rough, Twice: e.rough, Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
 		}
 		fit := func(found *network.Network, how func(context.Context, *network.Network, family, *recover.Middle) (*network.Network, float64, error)) error {
@@ -120,7 +120,7 @@ const fewOwn = 4
 const noisyStudents = 8
 
 // roughStudents is how many students have the first layer's norms free from the start where those that trust them were even: one norm may be wrong.
-const roughStudents = 3
+const roughStudents = 6
 
 // inInputs returns the network n of the coordinates v as one of the inputs x.
 func inInputs(n *network.Network, m *recover.Middle) *network.Network {

@@ -27,7 +27,7 @@ type fitSettings struct {
 	close      float64 // loss from which on to gain little closePatience times in a row ends the fit, less than closeGain; 0: none
 	damping    float64 // first damping, relative to the mean curvature
 	frozen     bool    // the weights of the first layer stay as they are
-	scales     bool    // of a frozen first layer, which has as many units as inputs, those on the diagonal do not
+	scales     bool    // of a frozen first layer, whose units have one input each, those of these inputs do not
 	shifted    bool    // the biases of a frozen first layer stay too, and all of its weights
 	robust     bool    // the loss is Cauchy's, on the scale of the median residual
 }
@@ -163,7 +163,7 @@ func (s fitSettings) free(n *network.Network) []int {
 		}
 	case s.scales:
 		for i := range m0 {
-			free = append(free, i*d+i)
+			free = append(free, i*d+input(n, i))
 		}
 	}
 	for i := first; i < n.Parameters(); i++ {
@@ -186,12 +186,29 @@ func (s fitSettings) jacobian(n *network.Network, g, h core.Function, data refin
 		return refine.Jacobian(n, g, h, data, j)
 	}
 	residual := refine.Jacobian(n, g, h, data, j.Slice(0, rows, m0, columns).(*mat.Dense))
+	inputs := make([]int, m0)
+	for i := range inputs {
+		inputs[i] = input(n, i)
+	}
 	for k := range rows {
 		// The first columns now are those of the biases: df/du, which times the input is the derivative of the scale.
-		row := j.RawRowView(k)
-		floats.MulTo(row[:m0], row[m0:2*m0], data.X.RawRowView(k))
+		row, x := j.RawRowView(k), data.X.RawRowView(k)
+		for i, from := range inputs {
+			row[i] = row[m0+i] * x[from]
+		}
 	}
 	return residual
+}
+
+// input returns the one input that unit i of a frozen first layer has.
+func input(n *network.Network, i int) int {
+	at, most := 0, 0.0
+	for k, w := range n.First.Weight.RawRowView(i) {
+		if size := math.Abs(w); size > most {
+			at, most = k, size
+		}
+	}
+	return at
 }
 
 // probe is the fraction of the step at which the curvature along it is measured.

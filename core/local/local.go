@@ -43,6 +43,8 @@ type Settings struct {
 	Spare bool
 	// Rough says, for [Second], that the inputs' scales are known to some percent only: they are fitted from the start.
 	Rough bool
+	// Twice says, for [Second], that an input may be that of two units with parallel weights, which are one unit from far out: students have two for each.
+	Twice bool
 	// Shifted says, for [Second], that the inputs are the pre-activations with their shifts: nothing of the first layer is fitted.
 	Shifted bool
 	// Awake is told, by [Second], of a student that explains most answers, pruned to the units that these need: what is left may be due to units that sleep at nearly
@@ -71,8 +73,9 @@ type search struct {
 	norm    float64 // of the students' first-layer weights
 	widened int     // times that the radius was raised
 	frozen  bool    // the weights of the first layer stay as they are
-	scales  bool    // but for those on its diagonal
+	scales  bool    // but for each unit's only one
 	shifted bool    // all of the first layer stays as it is
+	twice   bool    // it has two units for each input
 
 	w [][]float64 // the points' coordinates in the basis
 	y []float64
@@ -384,18 +387,28 @@ func (s *search) sharpen(ctx context.Context, n *network.Network, loss float64) 
 // sharpenFrom is the noise, relative to the spread of the answers, from which students are sharpened.
 const sharpenFrom = 1e-7
 
+// steepest is how much steeper the second of two units of one input starts at most.
+const steepest = 4.0
+
 // student returns random units, with the output weights that fit best.
 func (s *search) student(k0, k1 int, data refine.Data) *network.Network {
 	n := network.New(s.r, k0, k1, s.settings.Activation, s.settings.Activation)
 	for i := range k0 {
 		a := sample.Direction(s.rng, s.r)
 		floats.Scale(s.norm, a)
+		shift := 0.3 * s.rng.NormFloat64()
 		if s.settings.FirstLayer {
 			clear(a)
-			a[i] = 1
+			a[i%s.r] = 1
+			if s.twice {
+				shift = s.rng.NormFloat64()
+			}
+			if i >= s.r { // from far out the one with the slower tails shows: the other may be steeper
+				a[i%s.r] = math.Pow(steepest, s.rng.Float64())
+			}
 		}
 		n.First.Weight.SetRow(i, a)
-		if shift := 0.3 * s.rng.NormFloat64(); !s.shifted {
+		if !s.shifted {
 			n.First.Bias[i] = shift
 		}
 	}

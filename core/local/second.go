@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/fault"
@@ -24,7 +25,8 @@ const (
 // Second identifies what lies behind a first layer that is known but for its shifts: input i is the pre-activation of unit i,
 // less its shift. Students keep those m0 weights and have spare units in the second layer alone; on trained networks, also steep
 // ones and ones with more units than inputs, about half of them arrive, where hardly any of those with a free first layer do
-// (docs/local.md). It returns a network of m0 inputs, and rows of its first layer that are multiples, near one, of those of the identity: norms are fitted too.
+// (docs/local.md). It returns a network of m0 inputs, and rows of its first layer that are multiples of those of the identity, one for each input, or two for one whose unit
+// was two with parallel weights.
 //
 // Students arrive most often with limits of -1 and 1, so that spare units change little: g and h are best given in their
 // [network.Normal] form.
@@ -32,16 +34,18 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 	settings.FirstLayer, settings.M0 = true, m0
 	s := &search{
 		oracle: &counted{oracle, settings.Domain}, d: m0, g: g, h: h, settings: settings,
-		rng: rand.New(rand.NewPCG(settings.Seed, 0x7365636f6e64)), r: m0, norm: 1, frozen: true, shifted: settings.Shifted,
+		rng: rand.New(rand.NewPCG(settings.Seed, 0x7365636f6e64)), r: m0, norm: 1, frozen: true, shifted: settings.Shifted, twice: settings.Twice,
 	}
-	sizes := s.students(settings.Starts)
-	s.settings.Starts = len(sizes)
+	plan := s.students(settings.Starts)
+	s.settings.Starts = len(plan)
 	missed := &Unexplained{Units: m0}
-	for start, k1 := range sizes {
-		if start > 0 && k1 != sizes[start-1] && !settings.Spare && missed.even() {
+	for start, next := range plan {
+		k1 := next.units
+		if start > 0 && next != plan[start-1] && !settings.Spare && missed.even() {
 			missed.Even = true
 			break
 		}
+		s.twice = next.twice
 		n, loss, err := s.arrive(ctx, k1)
 		if err != nil {
 			return nil, Statistics{}, err
@@ -60,7 +64,9 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 			}
 		}
 		if loss > math.Max(s.close()*s.variance, s.exact) {
-			missed.add(k1, math.Sqrt(loss/s.variance))
+			if !next.twice || settings.Twice {
+				missed.add(k1, math.Sqrt(loss/s.variance))
+			}
 			continue
 		}
 		if settings.Spare {
@@ -94,10 +100,20 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 	return nil, Statistics{}, fault.New(fault.Unsupported, "%w", missed)
 }
 
-// students lists the second-layer units of the students to be fitted, at most so many, or, for 0, those of all stages.
-func (s *search) students(most int) []int {
-	var sizes []int
-	for stage := 0; most == 0 && stage < secondStages || len(sizes) < most; stage++ {
+// plan is one student to be fitted: its units of the second layer, and whether it has two of the first for each input.
+type plan struct {
+	units int
+	twice bool
+}
+
+// doubles is how many students of two units for each input follow those of the first size. Where two units of the first layer have parallel weights they are one unit
+// from far out, and no other student arrives.
+const doubles = 3
+
+// students lists the students to be fitted, at most so many, or, for 0, those of all stages.
+func (s *search) students(most int) []plan {
+	var all []plan
+	for stage := 0; most == 0 && stage < secondStages || len(all) < most; stage++ {
 		k1 := s.spareSecond(stage)
 		free := s.freeParameters(k1)
 		if free > mostParameters {
@@ -107,14 +123,16 @@ func (s *search) students(most int) []int {
 		if free <= cheap {
 			count = cheapStarts
 		}
-		for range count {
-			sizes = append(sizes, k1)
+		all = append(all, slices.Repeat([]plan{{k1, s.settings.Twice}}, count)...)
+		if s.twice = true; stage == 0 && !s.settings.Twice && !s.settings.Spare && !s.shifted && s.freeParameters(k1) <= 2*cheap {
+			all = append(all, slices.Repeat([]plan{{k1, true}}, doubles)...)
 		}
+		s.twice = s.settings.Twice
 	}
-	if most > 0 && len(sizes) > most {
-		sizes = sizes[:most]
+	if most > 0 && len(all) > most {
+		all = all[:most]
 	}
-	return sizes
+	return all
 }
 
 // Losses, as fractions of the variance, from which a student is not in a local minimum: what it misses are details; and from which a fit of all
@@ -138,8 +156,8 @@ func (s *search) arrive(ctx context.Context, k1 int) (*network.Network, float64,
 		return nil, 0, err
 	}
 	data := s.data()
-	s.scales = s.settings.Spare || s.settings.Rough // noise leaves norms off by any factor
-	n, loss, err := s.fit(ctx, s.student(s.d, k1, data), data, s.arriving())
+	s.scales = s.settings.Spare || s.settings.Rough || s.twice // noise leaves norms off by any factor
+	n, loss, err := s.fit(ctx, s.student(s.firstUnits(), k1, data), data, s.arriving())
 	if err == nil {
 		n, loss, err = s.splitMany(ctx, n, loss)
 	}
@@ -204,14 +222,23 @@ func (s *search) splitMany(ctx context.Context, n *network.Network, loss float64
 	return n, loss, nil
 }
 
+// firstUnits is the number of a student's units of the first layer.
+func (s *search) firstUnits() int {
+	if s.twice {
+		return 2 * s.d
+	}
+	return s.d
+}
+
 // freeParameters of a student of k1 second-layer units: all but what is known of the first layer.
 func (s *search) freeParameters(k1 int) int {
-	count := network.Parameters(0, s.d, k1)
+	k0 := s.firstUnits()
+	count := network.Parameters(0, k0, k1)
 	switch {
 	case s.shifted:
-		return count - s.d
-	case s.settings.Rough:
-		return count + s.d
+		return count - k0
+	case s.settings.Rough || s.twice:
+		return count + k0
 	}
 	return count
 }
