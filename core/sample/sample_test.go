@@ -565,3 +565,25 @@ func TestSentences(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestNoiseOfSteps: on coarse grids the steps of steep units look like noise, where another unit turns so far out that these grids are coarser than the steps.
+func TestNoiseOfSteps(t *testing.T) {
+	oracle := asker(func(_ context.Context, x *mat.Dense) ([]float64, error) {
+		rows, _ := x.Dims()
+		y := make([]float64, rows)
+		for r := range y {
+			v := x.RawRowView(r)
+			y[r] = math.Tanh(30*v[0]+1) + math.Tanh(20*v[1]-3) + math.Tanh(25*v[2]) + math.Tanh(4e-3*(v[0]-v[2])+0.1)
+		}
+		return y, nil
+	})
+	for seed := range uint64(20) {
+		scales, err := Measure(t.Context(), oracle, 3, false, rand.New(rand.NewPCG(seed, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scales.Noise > 1e-11*scales.Value {
+			t.Errorf("seed %d: noise of %.1e, of values of %.1g that are exact", seed, scales.Noise, scales.Value)
+		}
+	}
+}

@@ -166,14 +166,15 @@ func (s *Scales) grid(single bool) {
 
 // level estimates the noise at a random point at the given distance from the center. It goes from coarse to fine: a
 // coarse grid sees rounded answers that a fine one takes for constant, but only where f is smooth on it. Noise is what
-// two successive grids agree on; what f itself does changes with the grid. Two fine grids come first: if they see double
-// precision, that is all. Rounded answers are constant on fine grids where f is nearly stationary: what the finest saw is
+// two successive grids agree on; what f itself does changes with the grid, unless that is so coarse that it sees steps: those are as large as f varies. Fine grids
+// come first: if two see double precision, that is all. Rounded answers are constant on fine grids where f is nearly stationary: what the finest saw is
 // not forgotten because others see less.
 func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, rng *rand.Rand) (float64, error) {
 	x, v := along(s.Center, radius, Direction(rng, len(s.Center))), Direction(rng, len(s.Center))
 	previous, noise, most := math.Inf(1), 0.0, 0.0
-	for k, step := range []float64{1e-6, 1e-7, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
-		if k == 2 {
+	const fine = 3
+	for k, step := range []float64{1e-6, 1e-7, 1e-8, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
+		if k == fine {
 			previous = math.Inf(1)
 		}
 		value, agree, err := Noise(ctx, oracle, x, v, s.Saturation*step)
@@ -182,7 +183,7 @@ func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, r
 		}
 		noise = math.Max(value, 2e-16*s.Value)
 		double := noise < 1e-13*s.Value
-		if agree && (k >= 2 || double) && previous < 6*noise && noise < 6*previous {
+		if agree && (k >= fine && noise < stepsFrom*s.Spread || double) && previous < 6*noise && noise < 6*previous {
 			return math.Max(most, math.Max(noise, previous)), nil
 		}
 		previous = noise
@@ -192,6 +193,9 @@ func level(ctx context.Context, oracle query.Asker, s *Scales, radius float64, r
 	}
 	return math.Max(most, noise), nil
 }
+
+// stepsFrom is the part of f's spread that differences on a coarse grid may come to as noise.
+const stepsFrom = 0.05
 
 // Relative spacings of numbers.
 const (
