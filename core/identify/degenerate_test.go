@@ -12,7 +12,7 @@ import (
 func TestNearlyDegenerate(t *testing.T) {
 	size := teachers.Size{Inputs: 6, M0: 5, M1: 2}
 	f := function(t, "tanh")
-	for _, name := range []string{"closer-first", "close-second", "short-second", "low-rank"} {
+	for _, name := range []string{"closer-first", "close-second", "short-second", "low-rank", "parallel-first", "nested-first"} {
 		t.Run(name, func(t *testing.T) {
 			teacher, err := teachers.Degenerate(name, size, 0.5, "tanh", f, 0)
 			if err != nil {

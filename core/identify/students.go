@@ -218,7 +218,7 @@ func (e *exact) wake(ctx context.Context, n *network.Network, g core.Function, l
 	if len(points) == 0 {
 		return 0, nil
 	}
-	v := mat.NewDense(len(points), m0, nil)
+	v := mat.NewDense(len(points), len(points[0]), nil)
 	for r, point := range points {
 		v.SetRow(r, point)
 	}
@@ -246,6 +246,7 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 		return secondLayer(n, g, mat.NewDense(1, len(x), x)).At(0, l)
 	}
 	want := width * (2*e.rng.Float64() - 1)
+	towards := pulls(n, l, middle)
 	var best []float64
 	least := math.Inf(1)
 	for try := range wakeTries {
@@ -257,7 +258,7 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 			if try > wakeTries/2 { // it may never get there: all units of the first layer are where it gets nearest
 				end[i] = 4 + end[i]/3
 			}
-			end[i] *= math.Copysign(1, -from*n.Second.Weight.At(l, i))
+			end[i] *= math.Copysign(1, -from*towards[i])
 		}
 		far := middle.Near(end)
 		if past := at(far) - want; past*from > 0 {
@@ -282,6 +283,29 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 		return v
 	}
 	return best
+}
+
+// pulls returns, for each coordinate of the middle, the weights of unit l of the second layer for the units of the first whose coordinate it is: one, or two with parallel
+// weights.
+func pulls(n *network.Network, l int, middle *recover.Middle) []float64 {
+	m0, _ := n.Sizes()
+	count, _ := middle.Weight.Dims()
+	if m0 == count {
+		return n.Second.Weight.RawRowView(l)
+	}
+	total := make([]float64, count)
+	for i := range m0 {
+		at, most := 0, 0.0
+		row := n.First.Weight.RawRowView(i)
+		for k := range count {
+			own := middle.Weight.RawRowView(k)
+			if along := floats.Dot(row, own) / floats.Norm(own, 2); math.Abs(along) > math.Abs(most) {
+				at, most = k, along
+			}
+		}
+		total[at] += math.Copysign(1, most) * n.Second.Weight.At(l, i)
+	}
+	return total
 }
 
 // wakeTries is how many ways are tried to a point where a unit is alive.

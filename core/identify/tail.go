@@ -49,11 +49,11 @@ func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, m
 	}
 	m0, m1 := n.Sizes()
 	centre := middle.Coordinates(known.X.RawRowView(most))
-	points := mat.NewDense(tailRows*(m0+1), m0, nil)
+	points := mat.NewDense(tailRows*(m0+1), len(centre), nil)
 	for r := range tailRows * (m0 + 1) {
 		v := slices.Clone(centre)
 		for range 1 + e.rng.IntN(tailMoves) { // few at a time, as each takes the unit down by some orders of magnitude
-			v[e.rng.IntN(m0)] = tailReach * (2*e.rng.Float64() - 1)
+			v[e.rng.IntN(len(v))] = tailReach * (2*e.rng.Float64() - 1)
 		}
 		points.SetRow(r, middle.Near(v))
 	}
