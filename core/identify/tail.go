@@ -27,6 +27,7 @@ const (
 	tailKnown  = 1e-2 // the same, up to which all of them are known well enough for a fit of all parameters
 	tailCycles = 12   // of fitting those that sleep and the others in turn
 	mostTails  = 4    // so many units are added to a student's
+	tailTries  = 3    // so often all parameters are fitted though a row stands out, as the first layer's directions may be wrong by that
 	asleepFrom = 3    // in terms of 1/k, how far from its transition a unit sleeps
 	tailSame   = 0.8  // cosine of its weights with those of a unit that sleeps already from which on it is that
 	tailRounds = 30   // of reweighting, as points where something else is left are to be passed over
@@ -184,7 +185,7 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 		}
 		return least <= goodLoss, err
 	}
-	tails, lastMost := 0, math.Inf(1)
+	tails, tries, lastMost := 0, 0, math.Inf(1)
 	for range tailCycles {
 		var err error
 		if n, err = e.fitOthers(ctx, n, f); err != nil {
@@ -193,7 +194,9 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 		known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 		left := residuals(n, g, known)
 		most := floats.MaxIdx(left)
-		if left[most] <= math.Max(standsOut*math.Max(middleOf(left), e.noise*e.scales.Spread), tailKnown*sleeping(n, g, known.X)[most]) {
+		quiet := max(standsOut*middleOf(left), standsOut*e.noise*e.scales.Spread, tailKnown*sleeping(n, g, known.X)[most])
+		if left[most] <= quiet || left[most] <= nearly*e.scales.Spread && tries < tailTries {
+			tries++
 			if done, err := try(); done || err != nil {
 				return best, least, err
 			}
