@@ -3,6 +3,7 @@ package identify
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -80,6 +81,11 @@ func (e *exact) average(ctx context.Context, student *network.Network, f family,
 	if err != nil {
 		return err
 	}
+	hidden, err := e.hidden(ctx, n, f, middle)
+	if err != nil {
+		return err
+	}
+	elsewhere = math.Max(elsewhere, hidden)
 	if loss *= elsewhere; elsewhere > 1 { // a unit is missing: those that are there are to be found again, and more
 		e.units = matching(e.units, n)
 	}
@@ -182,6 +188,78 @@ func (e *exact) elsewhere(ctx context.Context, n *network.Network, f family) (fl
 	explained := math.Hypot(e.expected(n, g, g, x), floats.Norm(deviations, 2)/math.Sqrt(count))
 	// They are few and of many kinds: only far more than that counts.
 	return math.Max(1, math.Pow(floats.Norm(away, 2)/math.Sqrt(count)/(e.mostExpected()*explained), 2)), nil
+}
+
+// How a unit is looked for that noise hides.
+const (
+	hiddenStarts = 3   // rows from which to climb
+	hiddenRounds = 2   // of trying all coordinates
+	hiddenReach  = 5.0 // where a coordinate is tried: units of the first layer are saturated there
+	hiddenFrom   = 6.0 // what is left at the end, over what noise and the parameters' errors explain, from which on a unit is missing
+)
+
+// hidden returns by how much more than is allowed, squared, the answers differ from those of n where they differ most; 1 where they do not. A unit of the second layer that sleeps nearly
+// everywhere contributes less than the noise at random points, and as much as others in a corner of the first layer's outputs: from the rows where most is left, coordinates are moved to
+// either side as long as that leaves more.
+func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (float64, error) {
+	g := f.Function
+	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	left := floats.SubTo(make([]float64, len(known.Y)), known.Y, n.Evaluate(g, g, known.X))
+	order := make([]int, len(left))
+	size := make([]float64, len(left))
+	for r, v := range left {
+		size[r] = -math.Abs(v) / e.scales.Sigma(known.Y[r])
+	}
+	floats.Argsort(size, order)
+	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
+	worst := 1.0
+	for _, row := range order[:min(hiddenStarts, len(order))] {
+		at := middle.Coordinates(known.X.RawRowView(row))
+		side, most := math.Copysign(1, left[row]), math.Abs(left[row])
+		for range hiddenRounds {
+			points := mat.NewDense(2*len(at), len(at), nil)
+			for k := range 2 * len(at) {
+				v := slices.Clone(at)
+				v[k/2] = hiddenReach * float64(1-2*(k%2))
+				points.SetRow(k, v)
+			}
+			from := len(e.log.Y)
+			if _, err := middle.Ask(ctx, points); err != nil {
+				return 0, err
+			}
+			asked := e.rows(from, len(e.log.Y))
+			off := floats.SubTo(make([]float64, len(asked.Y)), asked.Y, n.Evaluate(g, g, asked.X))
+			moved := false
+			for i := range at {
+				for k := range 2 {
+					if side*off[2*i+k] > most+e.scales.Sigma(asked.Y[2*i+k]) {
+						at[i], moved = points.At(2*i+k, i), true
+					}
+				}
+			}
+			if !moved {
+				break
+			}
+			from = len(e.log.Y)
+			if _, err := middle.Ask(ctx, mat.NewDense(1, len(at), slices.Clone(at))); err != nil {
+				return 0, err
+			}
+			end := e.rows(from, len(e.log.Y))
+			off = floats.SubTo(off[:1], end.Y, n.Evaluate(g, g, end.X))
+			most = math.Abs(off[0])
+			explained := e.scales.Sigma(end.Y[0])
+			if deviations := certify.Deviations(n, g, g, trusted, end.X); deviations != nil {
+				explained = math.Hypot(explained, deviations[0])
+			}
+			if ratio := most / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
+				worst = ratio
+			}
+			if side*off[0] < 0 {
+				break
+			}
+		}
+	}
+	return worst * worst, nil
 }
 
 // matching returns the units that the network has, too.
