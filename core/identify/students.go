@@ -46,14 +46,11 @@ func (e *exact) students(ctx context.Context) error {
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
 		}
 		fit := func(found *network.Network, how func(context.Context, *network.Network, family, *recover.Middle) (*network.Network, float64, error)) error {
-			n := e.found // as it was fitted before
-			if found != nil {
-				e.report.finish("%d units", len(found.Output))
-				n = inInputs(found, middle)
-				n.RewriteFirst(affine.Inverse(), f.Name)
-				n.RewriteSecond(affine.Inverse(), f.Name)
-			}
+			e.report.finish("%d units", len(found.Output))
 			e.report.start("fit")
+			n := inInputs(found.Clone(), middle)
+			n.RewriteFirst(affine.Inverse(), f.Name)
+			n.RewriteSecond(affine.Inverse(), f.Name)
 			// All parameters are fitted next, the directions too: that takes more rows than what lies behind them.
 			if missing := int(spreadRows*float64(n.Parameters())) + 10 - (len(e.log.Y) - from); missing > 0 {
 				points := mat.NewDense(missing, len(e.units), nil)
@@ -108,7 +105,7 @@ func (e *exact) students(ctx context.Context) error {
 		if err := fit(found, e.fitAwake); err != nil || e.loss <= goodLoss || e.loss > hopeless*hopeless {
 			return err
 		}
-		return fit(nil, e.fitTails)
+		return fit(found, e.fitTails)
 	}
 	return last
 }

@@ -31,6 +31,7 @@ const (
 	asleepFrom = 3    // in terms of 1/k, how far from its transition a unit sleeps
 	tailSame   = 0.8  // cosine of its weights with those of a unit that sleeps already from which on it is that
 	tailRounds = 30   // of reweighting, as points where something else is left are to be passed over
+	tailMost   = 1e3  // output weight, over the spread of f, up to which it is one
 	tailAwake  = 1.5  // in terms of 1/k, how far from its transition the unit is put where it comes nearest to it
 )
 
@@ -122,6 +123,9 @@ func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, m
 	h.Apply(0, at, at)
 	larger.Output[m1] = side * math.Exp(solution[m0]+rate*nearest) / (at[0] - limit)
 	larger.OutputBias = n.OutputBias - larger.Output[m1]*limit
+	if !(math.Abs(larger.Output[m1]) <= tailMost*e.scales.Spread) {
+		return nil, nil
+	}
 	return larger, nil
 }
 
@@ -194,20 +198,26 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 		known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 		left := residuals(n, g, known)
 		most := floats.MaxIdx(left)
+		// What is left of most rows may be due to the first layer's directions.
+		straight := false
+		straighten := func() error {
+			fitted, err := e.fitWholeRobustly(ctx, n, f)
+			if err != nil {
+				return err
+			}
+			if off := residuals(fitted, g, known); middleOf(off) < middleOf(left)/10 {
+				n, left, most, lastMost, straight = fitted, off, floats.MaxIdx(off), math.Inf(1), true
+			}
+			return nil
+		}
 		quiet := max(standsOut*middleOf(left), standsOut*e.noise*e.scales.Spread, tailKnown*sleeping(n, g, known.X)[most])
 		if left[most] <= quiet || left[most] <= nearly*e.scales.Spread && tries < tailTries {
 			tries++
 			if done, err := try(); done || err != nil {
 				return best, least, err
 			}
-			// What is left of most rows may be due to the first layer's directions.
-			if straight, err := e.fitWholeRobustly(ctx, n, f); err != nil {
+			if err := straighten(); err != nil {
 				return nil, 0, err
-			} else if typical := middleOf(residuals(straight, g, known)); typical < middleOf(left)/10 {
-				n = straight
-				left = residuals(n, g, known)
-				most = floats.MaxIdx(left)
-				lastMost = math.Inf(1)
 			}
 		}
 		stalled := left[most] > lastMost/3
@@ -222,7 +232,12 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 				tails++
 				e.report.progress(0, 0, 0, "what is left is the tail of a further unit: %d units", len(n.Output))
 			} else if stalled {
-				break
+				if err := straighten(); err != nil {
+					return nil, 0, err
+				}
+				if !straight {
+					break
+				}
 			}
 		}
 		for l := range n.Output {

@@ -82,6 +82,7 @@ type search struct {
 
 	variance      float64 // of y
 	target, exact float64 // losses: at which a fit ends; at which a student counts as arrived
+	rounding      float64 // the latter, were the inputs without error
 	margin        float64 // of the last pruning
 }
 

@@ -52,7 +52,8 @@ func (s *search) more(ctx context.Context, count int) error {
 	noise := math.Max(s.settings.Noise, 2e-16*largest)
 	weights := s.settings.InputError * s.settings.InputError * s.variance
 	s.target = max(1e-27*s.variance, noise*noise, 1e-2*weights)
-	s.exact = max(1e-18*s.variance, 4*noise*noise, 4*weights)
+	s.rounding = math.Max(1e-18*s.variance, 4*noise*noise)
+	s.exact = math.Max(s.rounding, 4*weights)
 	return nil
 }
 
