@@ -9,6 +9,7 @@ import (
 
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/local"
+	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/sample"
 )
@@ -192,11 +193,15 @@ func (e *exact) latentPoint() []float64 {
 	return v
 }
 
+// quickNear is the number of parameters of students near the origin up to which these are tried as well: units of the first layer that nearly coincide spoil all others.
+const quickNear = 300
+
 // unexplained is the end of the way from far out whose students all approximate f equally badly, and of the run, unless inputs seem to be clipped: then near
 // the origin f may be what it is not far out.
 func (e *exact) unexplained() error {
 	err := fault.New(fault.Unsupported, "with the activation %s, %w", e.families[0].Name, e.missed)
-	if e.missed.Axes > 1 {
+	d := e.problem.Info.Inputs
+	if e.missed.Axes > 1 || network.Parameters(d, 3*d/2, len(e.units)/2) <= quickNear {
 		return err
 	}
 	return formError{err}

@@ -52,6 +52,12 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 		}
 		s.observe(start, n, loss)
 		s.trace("  start %d: %d units, loss %.1e of the variance, %.1e counts as arrived", start, k1, loss/s.variance, s.exact/s.variance)
+		if next.twice && loss > s.exact { // units that are nearly parallel are nearly explained
+			if settings.Twice {
+				missed.add(k1, math.Sqrt(loss/s.variance))
+			}
+			continue
+		}
 		if settings.Awake != nil && loss > s.rounding && loss <= splitFrom*s.variance {
 			awake, ok, err := s.robust(ctx, n, loss)
 			if err != nil {
