@@ -73,7 +73,11 @@ func (e *exact) students(ctx context.Context) error {
 			if loss < e.loss {
 				e.found, e.family, e.loss = n, f, loss
 			}
-			e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
+			if math.IsInf(e.loss, 1) {
+				e.report.finish("no network explains most answers")
+			} else {
+				e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
+			}
 			return nil
 		}
 		settled := false

@@ -259,12 +259,7 @@ func (e *exact) fitWholeRobustly(ctx context.Context, n *network.Network, f fami
 	g := f.Function
 	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 	for range reweightings {
-		left := residuals(n, g, data)
-		delta := math.Max(robustFrom*middleOf(left), e.noise*e.scales.Spread)
-		data.Sigma = make([]float64, len(left))
-		for r, v := range left {
-			data.Sigma[r] = toTheEnd * delta * math.Hypot(1, v/delta)
-		}
+		data.Sigma = robustSigma(residuals(n, g, data), e.noise*e.scales.Spread)
 		fitted, _, err := fitWhole(ctx, n, g, data, refine.Settings{Damping: 1e-9, Iterations: 20, Tolerance: 1e-2})
 		if err != nil {
 			return nil, err
@@ -297,7 +292,7 @@ func (e *exact) fitTogether(ctx context.Context, n *network.Network, f family) (
 			base[r] = floor + part*t
 			left[r] /= base[r]
 		}
-		before := middleOf(left)
+		before := math.Max(middleOf(left), math.SmallestNonzeroFloat64)
 		data.Sigma = make([]float64, len(left))
 		for r, v := range left {
 			data.Sigma[r] = toTheEnd * base[r] * math.Hypot(1, v/(robustFrom*before))
@@ -337,12 +332,7 @@ func (e *exact) fitOthers(ctx context.Context, n *network.Network, f family) (*n
 		target[r] -= whole[r] - rest[r]
 	}
 	for range reweightings {
-		left := residuals(awake, g, refine.Data{X: data.X, Y: target})
-		delta := math.Max(robustFrom*middleOf(left), e.noise*e.scales.Spread)
-		sigma := make([]float64, len(left))
-		for r, v := range left {
-			sigma[r] = toTheEnd * delta * math.Hypot(1, v/delta)
-		}
+		sigma := robustSigma(residuals(awake, g, refine.Data{X: data.X, Y: target}), e.noise*e.scales.Spread)
 		fitted, _, err := refine.FixedDirections(ctx, awake, g, g, refine.Data{X: data.X, Y: target, Sigma: sigma}, refine.Settings{Damping: 1e-9, Iterations: 20, Tolerance: 1e-2})
 		if err != nil {
 			return nil, err
@@ -411,6 +401,16 @@ func residuals(n *network.Network, h core.Function, data refine.Data) []float64 
 		left[r] = math.Abs(v)
 	}
 	return left
+}
+
+// robustSigma returns Cauchy's weights for what is left of the answers, as errors: that of most rows, no less than noise, raised where a row stands out.
+func robustSigma(left []float64, noise float64) []float64 {
+	delta := math.Max(robustFrom*middleOf(left), noise)
+	sigma := make([]float64, len(left))
+	for r, v := range left {
+		sigma[r] = toTheEnd * delta * math.Hypot(1, v/delta)
+	}
+	return sigma
 }
 
 // toTheEnd scales errors that are those of other units, not noise, so that fits do not end at them.

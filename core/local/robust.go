@@ -80,7 +80,9 @@ func (s *search) robust(ctx context.Context, n *network.Network, loss float64) (
 		for try := range min(tries, len(list)) {
 			trial := list[try].apply(n)
 			for range count - 1 { // several at once are the most superfluous ones
-				trial = s.spareUnits(trial, data)[0].apply(trial)
+				if spare := s.spareUnits(trial, data); len(spare) > 0 {
+					trial = spare[0].apply(trial)
+				}
 			}
 			trial, t, err := s.fitTypical(ctx, trial, data, 60, 3, 0.05)
 			if err != nil {
