@@ -43,8 +43,7 @@ const open = 0.05
 // beyond, its diagonal is estimated with random probes (Bekas, Kokiopoulou, Saad, Appl. Numer. Math. 57, 2007), to about a third, and the
 // condition number is left out (0).
 func At(ctx context.Context, n *network.Network, g, h core.Function, data refine.Data, dense int) (*Certificate, error) {
-	m0, m1 := n.Sizes()
-	d := n.Inputs()
+	_, m1 := n.Sizes()
 	c := &Certificate{Rows: len(data.Y), Undetermined: []string{}}
 	c.Excess = math.Sqrt(refine.Loss(n, g, h, data) / float64(max(1, len(data.Y)-n.Parameters())))
 	if len(data.Y) < n.Parameters() {
@@ -79,34 +78,63 @@ func At(ctx context.Context, n *network.Network, g, h core.Function, data refine
 	}
 	c.Condition = condition
 	// Errors larger than expected are counted in; smaller ones are not counted on.
-	scale := math.Max(1, c.Excess*c.Excess)
-	deviation := func(from, to int) float64 { return math.Sqrt(scale * floats.Sum(variance[from:to])) }
-	norm := func(row []float64) float64 { return math.Max(floats.Norm(row, 2), math.SmallestNonzeroFloat64) }
-	theta := m0 * d
-	b := theta + m0
-	tau := b + m0*m1
-	output := tau + m1
-	for i := range m0 {
-		e := math.Hypot(deviation(i*d, (i+1)*d), deviation(theta+i, theta+i+1)) / norm(n.First.Weight.RawRowView(i))
-		c.note(e, fmt.Sprintf("unit %d of the first layer", i))
-		c.First = append(c.First, e)
+	floats.Scale(math.Max(1, c.Excess*c.Excess), variance)
+	for _, g := range groups(n) {
+		e := g.bar(variance)
+		c.note(e, g.what)
+		*g.in(c) = append(*g.in(c), e)
 	}
-	for l := range m1 {
-		e := math.Hypot(deviation(b+l*m0, b+(l+1)*m0), deviation(tau+l, tau+l+1)) / norm(n.Second.Weight.RawRowView(l))
-		c.note(e, fmt.Sprintf("unit %d of the second layer", l))
-		c.Second = append(c.Second, e)
-		o := deviation(output+l, output+l+1) / norm(n.Output[l:l+1])
-		c.note(o, fmt.Sprintf("output weight %d", l))
-		c.Output = append(c.Output, o)
-	}
-	c.OutputBias = deviation(output+m1, output+m1+1) / norm(n.Output)
-	c.note(c.OutputBias, "the output bias")
+	c.OutputBias, c.Output = c.Output[m1], c.Output[:m1]
 	for _, w := range c.Weakest {
 		if len(c.Undetermined) > 0 && w.ErrorBar > open {
 			c.Undetermined = append(c.Undetermined, fmt.Sprintf("%s (relative error bar %.1g)", w.What, w.ErrorBar))
 		}
 	}
 	return c, nil
+}
+
+// group is what one error bar is of: some parameters, relative to a norm.
+type group struct {
+	what  string
+	parts []part
+	norm  float64
+	in    func(c *Certificate) *[]float64
+}
+
+// part is from..to of the parameters, as [refine.Pack] has them.
+type part struct{ from, to int }
+
+// bar returns the error bar, given the parameters' variances.
+func (g group) bar(variance []float64) float64 {
+	total := 0.0
+	for _, p := range g.parts {
+		total += floats.Sum(variance[p.from:p.to])
+	}
+	return math.Sqrt(math.Max(total, 0)) / math.Max(g.norm, math.SmallestNonzeroFloat64)
+}
+
+// groups lists all error bars of n: those of the first layer's units, of the second's, each with its output weight's, and the output bias's.
+func groups(n *network.Network) []group {
+	m0, m1 := n.Sizes()
+	d := n.Inputs()
+	theta := m0 * d
+	b := theta + m0
+	tau := b + m0*m1
+	output := tau + m1
+	inFirst := func(c *Certificate) *[]float64 { return &c.First }
+	inSecond := func(c *Certificate) *[]float64 { return &c.Second }
+	inOutput := func(c *Certificate) *[]float64 { return &c.Output }
+	var all []group
+	for i := range m0 {
+		all = append(all, group{fmt.Sprintf("unit %d of the first layer", i), []part{{i * d, (i + 1) * d}, {theta + i, theta + i + 1}}, floats.Norm(n.First.Weight.RawRowView(i), 2), inFirst})
+	}
+	for l := range m1 {
+		all = append(all,
+			group{fmt.Sprintf("unit %d of the second layer", l), []part{{b + l*m0, b + (l+1)*m0}, {tau + l, tau + l + 1}}, floats.Norm(n.Second.Weight.RawRowView(l), 2), inSecond},
+			group{fmt.Sprintf("output weight %d", l), []part{{output + l, output + l + 1}}, math.Abs(n.Output[l]), inOutput},
+		)
+	}
+	return append(all, group{"the output bias", []part{{output + m1, output + m1 + 1}}, floats.Norm(n.Output, 2), inOutput})
 }
 
 // singular notes that the answers do not determine everything, and the units whose parameters (dead, indices into

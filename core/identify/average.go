@@ -152,17 +152,20 @@ func (e *exact) telling(n *network.Network, f family, data refine.Data, middle *
 				v = at
 			}
 		}
-		pool.SetRow(r, middle.Place(v))
+		if r%4 < 2 { // the nearer, the less is lost to the rounding of x
+			pool.SetRow(r, middle.Input(v))
+		} else {
+			pool.SetRow(r, middle.Place(v))
+		}
 	}
-	deviations := certify.Deviations(n, g, g, data, pool)
-	if deviations == nil {
+	sigma := e.sigma(n, g, pool, n.Evaluate(g, g, pool), e.roundingError())
+	chosen := certify.Telling(n, g, g, data, refine.Data{X: pool, Sigma: sigma}, count)
+	if chosen == nil {
 		return nil
 	}
-	order := make([]int, len(deviations))
-	floats.Argsort(deviations, order)
-	points := mat.NewDense(count, n.Inputs(), nil)
-	for r := range count {
-		points.SetRow(r, pool.RawRowView(order[len(order)-1-r]))
+	points := mat.NewDense(len(chosen), n.Inputs(), nil)
+	for k, r := range chosen {
+		points.SetRow(k, pool.RawRowView(r))
 	}
 	return points
 }

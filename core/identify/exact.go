@@ -402,7 +402,7 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 	all := e.rows(from, len(e.log.Y))
 	var u mat.Dense
 	u.Mul(all.X, n.First.Weight.T())
-	sensitivity := refine.Sensitivity(n, c.Function, c.Function, all.X)
+	sigmas := e.sigma(n, c.Function, all.X, all.Y, directionError)
 	var kept []int
 	var sigma []float64
 	norms := make([]float64, len(n.First.Bias))
@@ -423,7 +423,7 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 			continue
 		}
 		kept = append(kept, r)
-		sigma = append(sigma, math.Hypot(e.scales.Sigma(all.Y[r]), directionError*size*sensitivity[r]))
+		sigma = append(sigma, sigmas[r])
 	}
 	if len(kept) == 0 { // a network so far off that it trusts nothing: fit it to everything
 		return all
@@ -435,6 +435,20 @@ func (e *exact) trusted(n *network.Network, c Candidate, directionError float64,
 	}
 	return data
 }
+
+// sigma returns the errors that the answers y at the rows of x are expected to have: the oracle's noise, what |x| makes of the directions' error, and what rounding sums leaves.
+func (e *exact) sigma(n *network.Network, g core.Function, x *mat.Dense, y []float64, directionError float64) []float64 {
+	sensitivity, rounding := refine.Sensitivity(n, g, g, x), refine.Rounding(n, g, g, x)
+	sigma := make([]float64, len(y))
+	for r, v := range y {
+		inInputs := directionError * floats.Norm(x.RawRowView(r), 2) * sensitivity[r]
+		sigma[r] = math.Hypot(math.Hypot(e.scales.Sigma(v), inInputs), unitRoundoff*rounding[r])
+	}
+	return sigma
+}
+
+// unitRoundoff of double precision. What single precision does within a backend is part of the noise that is measured.
+const unitRoundoff = 1.0 / (1 << 53)
 
 // spreadRows is how many queries at random places near the units' transitions the fit of all parameters gets, as a
 // multiple of the number of parameters. The rows of finite differences lie too close to each other to count: with fewer

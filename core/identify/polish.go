@@ -9,6 +9,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
+	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
 )
@@ -84,8 +85,8 @@ func (e *exact) polish(ctx context.Context) error {
 // Where noise is amplified so much that an error bar is more than barWanted, more is asked where it tells most: so many rounds of half as many answers as there are
 // parameters.
 const (
-	barWanted     = 2e-9
-	sharpenRounds = 3
+	barWanted     = 1e-9
+	sharpenRounds = 6
 )
 
 // sharpen asks for more answers where the network found, which explains those so far, is least certain: a unit of the second layer that sleeps everywhere is known from
@@ -199,17 +200,14 @@ func levelled(sigma []float64) []float64 {
 	return level
 }
 
-// drop looks for a unit of the second layer without which the network explains the answers as well, and drops it.
+// drop looks for a unit of the second layer without which the network explains the answers as well, and drops it. What the others can take over of it they do: two that
+// cancel each other would else have a long way to go.
 func (e *exact) drop(ctx context.Context) (bool, error) {
 	before, certificate, loss := e.found, e.certificate, e.loss
-	_, m1 := before.Sizes()
 	g := e.family.Function
-	for l := range m1 {
-		if m1 == 1 {
-			break
-		}
-		n := before.WithoutSecond(l)
-		n, stats, err := refine.FixedDirections(ctx, n, g, g, e.trusted(n, e.family.Candidate, e.directionError(), e.local), refine.Settings{Iterations: patience / 2})
+	near := e.trusted(before, e.family.Candidate, e.directionError(), e.local)
+	for _, n := range local.WithoutOne(before, g, g, near.X) {
+		n, stats, err := refine.FixedDirections(ctx, n, g, g, near, refine.Settings{Iterations: patience / 2})
 		if err != nil {
 			return false, err
 		}

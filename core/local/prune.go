@@ -150,6 +150,18 @@ func (r removal) apply(n *network.Network) *network.Network {
 	return left
 }
 
+// WithoutOne returns what is left of n without each of the units of its second layer, if it has more than one, the others taking over of its output what they can at the
+// rows of x. The most superfluous unit's comes first.
+func WithoutOne(n *network.Network, g, h core.Function, x *mat.Dense) []*network.Network {
+	var without []*network.Network
+	for _, r := range removals(n, g, h, x) {
+		if r.layer == 1 {
+			without = append(without, r.apply(n))
+		}
+	}
+	return without
+}
+
 // candidates for removal that are tried before the network counts as without superfluous units.
 const tries = 3
 

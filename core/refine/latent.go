@@ -76,3 +76,26 @@ func Sensitivity(n *network.Network, g, h core.Function, x *mat.Dense) []float64
 	}
 	return result
 }
+
+// Rounding returns, at each row of x, the size of what rounding the sums behind the first layer leaves of f, over the unit roundoff: of the pre-activations of the second layer, and of f
+// itself. Where the first layer is saturated nothing else does, and a steep second layer makes much of it.
+func Rounding(n *network.Network, g, h core.Function, x *mat.Dense) []float64 {
+	rows, _ := x.Dims()
+	o := NewOperator(n, g, h, Data{X: x, Y: make([]float64, rows)})
+	result := make([]float64, rows)
+	for r := range result {
+		z := o.z.RawRowView(r)
+		last := math.Abs(n.OutputBias)
+		total := 0.0
+		for l, slope := range o.slope.RawRowView(r) {
+			terms := math.Abs(n.Second.Bias[l])
+			for i, b := range n.Second.Weight.RawRowView(l) {
+				terms += math.Abs(b * z[i])
+			}
+			total += math.Pow(slope*terms, 2)
+			last += math.Abs(n.Output[l] * o.out.At(r, l))
+		}
+		result[r] = math.Sqrt(total + last*last)
+	}
+	return result
+}

@@ -27,7 +27,7 @@ type Data struct {
 type Settings struct {
 	Iterations int     // most iterations; default 60
 	Tolerance  float64 // stop when the loss falls by less than this fraction twice in a row; default 1e-3.
-	// With Sigma given, a loss below one is noise: then less than a half ends the fit
+	// With Sigma given, a loss below one is noise: then the fit goes on until no parameter moves by much of its error bar
 	Damping float64 // first Levenberg-Marquardt parameter; default 1e-3. Smaller where the start is good.
 	// Free lists the parameters to fit, as indices into [Pack]'s vector; nil means all.
 	Free    []int
@@ -65,6 +65,9 @@ func Unpack(n *network.Network, p []float64) {
 	take(n.Output)
 	n.OutputBias = p[0]
 }
+
+// settled is what the sum of squares falls by, once it is noise, with what is left to gain: moving one parameter by its error bar is worth one.
+const settled = 0.1
 
 // Levenberg fits start to the data and returns the fitted network, which has the sizes and activations of start.
 func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, data Data, settings Settings) (*network.Network, Statistics, error) {
@@ -118,7 +121,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 				Unpack(trial, next)
 				if l := Loss(trial, g, h, data); l < loss {
 					switch {
-					case data.Sigma != nil && l < count && loss-l < loss/2:
+					case data.Sigma != nil && l < count && loss-l < settled:
 						slow = 2
 					case loss-l < settings.Tolerance*loss:
 						slow++
@@ -130,7 +133,7 @@ func Levenberg(ctx context.Context, start *network.Network, g, h core.Function, 
 					break
 				}
 				// The linear model promises less than would count, or less than the noise: more damping would promise less still.
-				if promised := -floats.Dot(gradient, step); data.Sigma != nil && loss < count || promised < settings.Tolerance*loss {
+				if promised := -floats.Dot(gradient, step); data.Sigma != nil && loss < count && promised < settled || promised < settings.Tolerance*loss {
 					break
 				}
 			}

@@ -393,6 +393,45 @@ func TestSensitivity(t *testing.T) {
 	}
 }
 
+// TestRounding: the same network with its units in another order differs by as much.
+func TestRounding(t *testing.T) {
+	g, h := function(t, "tanh"), function(t, "sigmoid")
+	rng := rand.New(rand.NewPCG(10, 0))
+	n, data := random(rng, 4, 30, 8, 200, g, h)
+	n.Second.Weight.Scale(20, n.Second.Weight)
+	size := Rounding(n, g, h, data.X)
+	want := n.Evaluate(g, h, data.X)
+	total := 0.0
+	const orders = 10
+	for range orders {
+		first, second := rng.Perm(30), rng.Perm(8)
+		m := n.Clone()
+		for i, from := range first {
+			m.First.Weight.SetRow(i, n.First.Weight.RawRowView(from))
+			m.First.Bias[i] = n.First.Bias[from]
+		}
+		for l, from := range second {
+			for i, of := range first {
+				m.Second.Weight.Set(l, i, n.Second.Weight.At(from, of))
+			}
+			m.Second.Bias[l], m.Output[l] = n.Second.Bias[from], n.Output[from]
+		}
+		for r, y := range m.Evaluate(g, h, data.X) {
+			total += math.Pow((y-want[r])/(size[r]*0x1p-53), 2) / float64(orders*len(want))
+		}
+	}
+	if off := math.Sqrt(total); off > 1 || off < 0.03 {
+		t.Errorf("another order changes f by %.2f times what rounding is said to", off)
+	}
+	saturated := data.X
+	saturated.Scale(1e6, saturated)
+	for r, s := range Rounding(n, g, h, saturated) {
+		if math.IsNaN(s) || math.IsInf(s, 0) {
+			t.Errorf("row %d far out: %g", r, s)
+		}
+	}
+}
+
 func TestOperator(t *testing.T) {
 	g, h := function(t, "tanh"), function(t, "sigmoid")
 	rng := rand.New(rand.NewPCG(9, 0))
