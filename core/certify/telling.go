@@ -1,7 +1,7 @@
 package certify
 
 import (
-	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -12,6 +12,9 @@ import (
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/refine"
 )
+
+// looks is how many rows of a pool are looked at for each that is chosen.
+const looks = 8
 
 // Telling returns which rows of pool, at most so many, tell most of what data leave uncertain of the parameters of n: one after the other, each being the one that makes the largest
 // error bar smallest, given data and the rows before it (sequential design, Fedorov, Theory of Optimal Experiments, 1972, with the largest of the bars of [Certificate] as the
@@ -26,31 +29,46 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 	}
 	p := t.r.N
 	rows, _ := pool.X.Dims()
-	// In coordinates in which the covariance is the identity: the gradient at row r over its answer's error is v_r, parameter k is w_k.
-	v := mat.NewDense(rows, p, nil)
-	refine.Jacobian(n, g, h, refine.Data{X: pool.X, Y: make([]float64, rows), Sigma: pool.Sigma}, v)
+	// In coordinates in which the covariance C is the identity at first, the gradient at row r over its answer's error is v_r, and parameter k is w_k.
+	gradients := mat.NewDense(rows, p, nil)
+	refine.Jacobian(n, g, h, refine.Data{X: pool.X, Y: make([]float64, rows), Sigma: pool.Sigma}, gradients)
 	for r := range rows {
-		floats.Mul(v.RawRowView(r), t.scale)
+		floats.Mul(gradients.RawRowView(r), t.scale)
 	}
-	blas64.Trsm(blas.Right, blas.NoTrans, 1, t.r, v.RawMatrix())
+	blas64.Trsm(blas.Right, blas.NoTrans, 1, t.r, gradients.RawMatrix())
+	// Those that tell little by themselves are not looked at again and again.
+	kept := make([]int, rows)
+	size := make([]float64, rows) // v_r . C v_r
+	for r := range rows {
+		size[r] = floats.Dot(gradients.RawRowView(r), gradients.RawRowView(r))
+	}
+	floats.Argsort(size, kept)
+	slices.Reverse(kept)
+	slices.Reverse(size)
+	rows = min(rows, looks*count)
+	v := mat.NewDense(rows, p, nil)
+	for k, r := range kept[:rows] {
+		v.SetRow(k, gradients.RawRowView(r))
+	}
 	w := mat.NewDense(p, p, nil)
 	for k, s := range t.scale {
 		w.Set(k, k, s)
 	}
 	blas64.Trsm(blas.Right, blas.NoTrans, 1, t.r, w.RawMatrix())
-	var products mat.Dense // v_r . w_k
+	var products mat.Dense // v_r . C w_k
 	products.Mul(v, w.T())
 
 	var chosen []int
 	all := groups(n)
-	size := make([]float64, rows) // |v_r|^2
-	for r := range rows {
-		size[r] = floats.Dot(v.RawRowView(r), v.RawRowView(r))
-	}
 	variance := make([]float64, p)
 	for k := range p {
 		variance[k] = floats.Dot(w.RawRowView(k), w.RawRowView(k))
 	}
+	c := mat.NewSymDense(p, nil)
+	for k := range p {
+		c.SetSym(k, k, 1)
+	}
+	var y, along, own mat.VecDense
 	for range count {
 		worst, bar := all[0], 0.0
 		for _, g := range all {
@@ -73,24 +91,20 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 		if best < 0 {
 			break
 		}
-		chosen = append(chosen, best)
-		// The covariance shrinks along v_best: it becomes the identity again by scaling that direction.
-		u := append([]float64(nil), v.RawRowView(best)...)
-		length := size[best]
-		floats.Scale(1/math.Sqrt(length), u)
-		squared := length / (1 + length) // what the direction's variance loses
-		along := math.Sqrt(1-squared) - 1
-		own := append([]float64(nil), products.RawRowView(best)...)
-		floats.Scale(1/math.Sqrt(length), own) // u . w_k
-		for k, q := range own {
-			variance[k] -= squared * q * q
+		chosen = append(chosen, kept[best])
+		// One more row: (C^{-1} + v v^T)^{-1} = C - y y^T / (1 + v . y), y = C v.
+		row := v.RowView(best)
+		y.MulVec(c, row)
+		less := -1 / (1 + mat.Dot(row, &y))
+		along.MulVec(v, &y)
+		own.MulVec(w, &y)
+		c.SymRankOne(c, less, &y)
+		blas64.Ger(less, along.RawVector(), own.RawVector(), products.RawMatrix())
+		for r, q := range along.RawVector().Data {
+			size[r] += less * q * q
 		}
-		for r := range rows {
-			row := v.RawRowView(r)
-			part := floats.Dot(row, u)
-			floats.AddScaled(row, along*part, u)
-			floats.AddScaled(products.RawRowView(r), -squared*part, own)
-			size[r] -= squared * part * part
+		for k, q := range own.RawVector().Data {
+			variance[k] += less * q * q
 		}
 	}
 	return chosen

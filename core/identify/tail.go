@@ -24,14 +24,16 @@ const (
 	tailFrom   = 30   // what is left at that row, over what is left at most
 	tailSpread = 0.3  // median error of the logarithm up to which what is left counts as one unit's tail
 	tailNew    = 0.3  // what is left at that row, over what the units that sleep contribute there, from which on it is not one of them that is known badly
-	tailKnown  = 1e-2 // the same, up to which all of them are known well enough for a fit of all parameters
+	tailKnown  = 1e-4 // the same, up to which all of them are known well enough for a fit of all parameters
 	tailCycles = 12   // of fitting those that sleep and the others in turn
 	mostTails  = 4    // so many units are added to a student's
+	tailFits   = 40   // iterations of a fit of all parameters: from near by it takes a few
 	tailTries  = 3    // so often all parameters are fitted though a row stands out, as the first layer's directions may be wrong by that
 	asleepFrom = 3    // in terms of 1/k, how far from its transition a unit sleeps
 	tailSame   = 0.8  // cosine of its weights with those of a unit that sleeps already from which on it is that
 	tailRounds = 30   // of reweighting, as points where something else is left are to be passed over
 	tailMost   = 1e3  // output weight, over the spread of f, up to which it is one
+	tailSteep  = 10.0 // norm of its weights, over the largest of the others', up to which it is one
 	tailAwake  = 1.5  // in terms of 1/k, how far from its transition the unit is put where it comes nearest to it
 )
 
@@ -106,8 +108,13 @@ func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, m
 	}
 	larger := network.New(n.Inputs(), m0, m1+1, n.First.Activation, n.Second.Activation)
 	larger.First = n.Clone().First
+	steepest := 0.0
 	for l := range m1 {
 		larger.Second.Weight.SetRow(l, n.Second.Weight.RawRowView(l))
+		steepest = math.Max(steepest, floats.Norm(n.Second.Weight.RawRowView(l), 2))
+	}
+	if floats.Norm(solution[:m0], 2) > tailSteep*steepest {
+		return nil, nil
 	}
 	copy(larger.Second.Bias, n.Second.Bias)
 	copy(larger.Output, n.Output)
@@ -181,7 +188,7 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 	best, least := n, math.Inf(1)
 	try := func() (bool, error) {
 		fitted, stats, err := fitWhole(ctx, n, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{
-			Damping: 1e-9, Iterations: patience, Tolerance: 1e-3,
+			Damping: 1e-9, Iterations: tailFits, Tolerance: 1e-3,
 			Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
 		})
 		if err == nil && stats.Loss < least {
@@ -230,6 +237,7 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 			if larger != nil {
 				n = larger
 				tails++
+				lastMost = math.Inf(1)
 				e.report.progress(0, 0, 0, "what is left is the tail of a further unit: %d units", len(n.Output))
 			} else if stalled {
 				if err := straighten(); err != nil {
@@ -246,6 +254,9 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 			}
 			data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 			n = e.alone(n, g, l, data, math.Max(middleOf(residuals(n, g, data)), e.noise*e.scales.Spread), true)
+		}
+		if n, err = e.fitSleepers(ctx, n, f); err != nil {
+			return nil, 0, err
 		}
 		if n, err = e.fitTogether(ctx, n, f); err != nil {
 			return nil, 0, err
@@ -312,6 +323,49 @@ func (e *exact) fitTogether(ctx context.Context, n *network.Network, f family) (
 	}
 	return n, nil
 }
+
+// fitSleepers fits the units that sleep at nearly all rows to what the others leave, all of them at once: where their tails overlap one by one would take long. Rows count by what the sleepers
+// contribute there, at first, then all alike, which arrives at once where no sleeper is missing. What comes of it is taken if it leaves less where that is most.
+func (e *exact) fitSleepers(ctx context.Context, n *network.Network, f family) (*network.Network, error) {
+	g := f.Function
+	data := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	m0, m1 := n.Sizes()
+	weights := m0*n.Inputs() + m0 // of the second layer, in refine.Pack's vector
+	shifts := weights + m1*m0
+	outputs := shifts + m1
+	var free, freeShifts, freeOutputs []int
+	for l := range m1 {
+		if side, _ := sleeps(n, g, l, data.X); side != 0 {
+			for i := range m0 {
+				free = append(free, weights+l*m0+i)
+			}
+			freeShifts, freeOutputs = append(freeShifts, shifts+l), append(freeOutputs, outputs+l)
+		}
+	}
+	if len(free) == 0 {
+		return n, nil
+	}
+	free = append(append(append(free, freeShifts...), freeOutputs...), outputs+m1)
+	left, tails := residuals(n, g, data), sleeping(n, g, data.X)
+	floor := math.Max(middleOf(left), e.noise*e.scales.Spread)
+	data.Sigma = make([]float64, len(left))
+	for _, part := range sleeperParts {
+		for r := range data.Sigma {
+			data.Sigma[r] = toTheEnd * (floor + part*tails[r])
+		}
+		fitted, _, err := refine.Levenberg(ctx, n, g, g, data, refine.Settings{Damping: 1e-6, Iterations: 60, Tolerance: 1e-2, Free: free})
+		if err != nil {
+			return nil, err
+		}
+		if off := residuals(fitted, g, data); floats.Max(off) < floats.Max(left) && middleOf(off) < 2*middleOf(left) {
+			n, left = fitted, off
+		}
+	}
+	return n, nil
+}
+
+// sleeperParts are by what part of what the sleepers contribute a row may be wrong, in the steps of a fit of them all.
+var sleeperParts = []float64{1e-2, 1e-4, 0}
 
 // fitOthers fits all units of the second layer that do not sleep at nearly all rows, and the norms and shifts of the first, with a robust loss.
 func (e *exact) fitOthers(ctx context.Context, n *network.Network, f family) (*network.Network, error) {
