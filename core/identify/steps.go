@@ -102,13 +102,15 @@ const stepAttempts = 2
 // attemptSteps is one attempt of stepped; again says that it failed where another may not.
 func (e *bends) attemptSteps(ctx context.Context, rivals []Candidate) (done, again bool, err error) {
 	e.report.start("first layer")
+	clear := clarity{rivals: rivals}
 	for missed, quiet := true, 2; missed && quiet <= 8; quiet *= 2 {
 		e.units, err = sample.Saturate(ctx, e.log, e.problem.Info.Inputs, *e.scales, e.rng, sample.SaturationSettings{
 			Units:   e.problem.M0,
 			Quiet:   quiet,
 			Known:   e.units,
 			Doubt:   e.doubt,
-			Explain: func(p *sample.Profile) float64 { return least(rivals, p) },
+			Explain: clear.explain,
+			Told:    clear.told,
 			Observe: func(lines, found int) {
 				e.report.progress(found, e.problem.M0, 0, "%d units after %d lines", found, lines)
 			},
@@ -358,16 +360,46 @@ func keep(ctx context.Context, err error) error {
 	return err
 }
 
-// least is the misfit of the candidate that explains the step best.
-func least(candidates []Candidate, p *sample.Profile) float64 {
-	best := math.Inf(1)
-	for _, c := range candidates {
-		if s, ok := steps.Fit(c.Function, p); ok {
-			best = math.Min(best, s.Misfit)
+// clarity is how clear it is which of the rivals makes the steps of f.
+type clarity struct {
+	rivals []Candidate
+	clear  int // steps that one explains and no other that describes other functions
+}
+
+// A step is clear where one candidate leaves so little of it, the others so much, as sums of squared relative misfits; after so many the first layer's activation is known.
+const (
+	clearlyIs    = 1e-8
+	clearlyIsNot = 1e-5
+	clearSteps   = 3
+)
+
+// explain is the misfit of the candidate that explains the step best.
+func (c *clarity) explain(p *sample.Profile) float64 {
+	misfits := make([]float64, len(c.rivals))
+	best := 0
+	for k, r := range c.rivals {
+		misfits[k] = math.Inf(1)
+		if s, ok := steps.Fit(r.Function, p); ok {
+			misfits[k] = s.Misfit
+		}
+		if misfits[k] < misfits[best] {
+			best = k
 		}
 	}
-	return best
+	next := math.Inf(1)
+	for k, m := range misfits {
+		if !alike(c.rivals[k], c.rivals[best]) {
+			next = math.Min(next, m)
+		}
+	}
+	if misfits[best] < clearlyIs && next > clearlyIsNot {
+		c.clear++
+	}
+	return misfits[best]
 }
+
+// told reports whether the activation is known.
+func (c *clarity) told() bool { return c.clear >= clearSteps }
 
 // explainSteps chooses the candidate that explains the steps best: the one with the smallest median misfit, since a neighbour's step may
 // spoil any. What all leave is evidence.

@@ -41,8 +41,9 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if try > 0 {
 			place = along(x, s.radius*math.Pow(2, float64(try)/2), orthogonal(s.rng, u.Direction))
 		}
+		told := s.settings.Explain == nil || s.settings.Told != nil && s.settings.Told()
 		points := tailPoints
-		if try > 0 && s.settings.Explain != nil {
+		if try > 0 && !told {
 			points = morePoints
 		}
 		tails, ok, err := s.tails(ctx, place, u, points)
@@ -57,17 +58,13 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if misfit < least {
 			best, least = rate, misfit
 		}
-		if s.settings.Explain == nil {
-			if least < goodTail || agree || (least < fairTail && try >= 3) {
-				break
+		if s.settings.Explain != nil {
+			p := newTailsProfile(tails)
+			if misfit := s.settings.Explain(p); misfit < explained {
+				u.Profile, explained = p, misfit
 			}
-			continue
 		}
-		p := newTailsProfile(tails)
-		if misfit := s.settings.Explain(p); misfit < explained {
-			u.Profile, explained = p, misfit
-		}
-		if explained < goodExplained || (explained < fairTail && try >= 5) {
+		if told && (least < goodTail || agree || least < fairTail && try >= 3) || explained < goodExplained || explained < fairTail && try >= 5 {
 			break
 		}
 	}

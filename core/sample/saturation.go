@@ -35,6 +35,9 @@ type SaturationSettings struct {
 	// Explain fits what may explain a step to it and returns the sum of squared relative misfits. With it, steps need not have
 	// exponential tails; without, they must.
 	Explain func(*Profile) float64
+	// Told reports whether what was explained so far leaves no doubt of the activation: then a step is to have clean tails, and no more places of it are asked
+	// for an activation to explain it. May be nil.
+	Told func() bool
 	// Doubt is called where the first steps that were looked into cannot be those of a unit, or run along the axes: they cost hundreds of queries each, and may
 	// be due to something else, such as inputs that are clipped. An error ends the search; may be nil.
 	Doubt   func(ctx context.Context) error
