@@ -22,14 +22,22 @@ func Deviations(n *network.Network, g, h core.Function, data refine.Data, x *mat
 		return nil
 	}
 	rows, _ := x.Dims()
-	j := mat.NewDense(rows, n.Parameters(), nil)
-	refine.Jacobian(n, g, h, refine.Data{X: x, Y: make([]float64, rows)}, j)
+	v := t.gradients(n, g, h, refine.Data{X: x})
 	deviations := make([]float64, rows)
 	for r := range rows {
-		v := j.RawRowView(r)
-		floats.Mul(v, t.scale)
-		blas64.Trsv(blas.Trans, t.r, blas64.Vector{N: len(v), Inc: 1, Data: v})
-		deviations[r] = floats.Norm(v, 2)
+		deviations[r] = floats.Norm(v.RawRowView(r), 2)
 	}
 	return deviations
+}
+
+// gradients returns the gradients of n at the rows of at.X, over at.Sigma where that is set, in coordinates in which the parameters' covariance is the identity.
+func (t *triangle) gradients(n *network.Network, g, h core.Function, at refine.Data) *mat.Dense {
+	rows, _ := at.X.Dims()
+	v := mat.NewDense(rows, n.Parameters(), nil)
+	refine.Jacobian(n, g, h, refine.Data{X: at.X, Y: make([]float64, rows), Sigma: at.Sigma}, v)
+	for r := range rows {
+		floats.Mul(v.RawRowView(r), t.scale)
+	}
+	blas64.Trsm(blas.Right, blas.NoTrans, 1, t.r, v.RawMatrix())
+	return v
 }

@@ -18,7 +18,7 @@ const looks = 8
 
 // Telling returns which rows of pool, at most so many, tell most of what data leave uncertain of the parameters of n: one after the other, each being the one that makes the largest
 // error bar smallest, given data and the rows before it (sequential design, Fedorov, Theory of Optimal Experiments, 1972, with the largest of the bars of [Certificate] as the
-// criterion). Sigma of both are the errors of their answers; pool.Y is not looked at. It is nil where data do not determine the parameters.
+// criterion). No row is chosen twice: the same question has the same answer, rounded the same way. Sigma of both are the errors of their answers; pool.Y is not looked at. It is nil where data do not determine the parameters.
 func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, count int) []int {
 	if len(data.Y) < n.Parameters() {
 		return nil
@@ -30,12 +30,7 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 	p := t.r.N
 	rows, _ := pool.X.Dims()
 	// In coordinates in which the covariance C is the identity at first, the gradient at row r over its answer's error is v_r, and parameter k is w_k.
-	gradients := mat.NewDense(rows, p, nil)
-	refine.Jacobian(n, g, h, refine.Data{X: pool.X, Y: make([]float64, rows), Sigma: pool.Sigma}, gradients)
-	for r := range rows {
-		floats.Mul(gradients.RawRowView(r), t.scale)
-	}
-	blas64.Trsm(blas.Right, blas.NoTrans, 1, t.r, gradients.RawMatrix())
+	gradients := t.gradients(n, g, h, pool)
 	// Those that tell little by themselves are not looked at again and again.
 	kept := make([]int, rows)
 	size := make([]float64, rows) // v_r . C v_r
@@ -68,6 +63,7 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 	for k := range p {
 		c.SetSym(k, k, 1)
 	}
+	taken := make([]bool, rows)
 	var y, along, own mat.VecDense
 	for range count {
 		worst, bar := all[0], 0.0
@@ -78,6 +74,9 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 		}
 		best, most := -1, 0.0
 		for r := range rows {
+			if taken[r] {
+				continue
+			}
 			gain := 0.0
 			for _, part := range worst.parts {
 				for _, q := range products.RawRowView(r)[part.from:part.to] {
@@ -91,6 +90,7 @@ func Telling(n *network.Network, g, h core.Function, data, pool refine.Data, cou
 		if best < 0 {
 			break
 		}
+		taken[best] = true
 		chosen = append(chosen, kept[best])
 		// One more row: (C^{-1} + v v^T)^{-1} = C - y y^T / (1 + v . y), y = C v.
 		row := v.RowView(best)

@@ -10,7 +10,7 @@ import (
 	"github.com/nnid/nnid/core/refine"
 )
 
-// TestTelling: the rows chosen make the largest error bar smaller than as many random ones do, and by as much as was reckoned with; one that is too noisy to tell anything is not chosen.
+// TestTelling: the rows chosen make the largest error bar smaller than as many random ones do; none is chosen twice, nor one that is too noisy to tell anything.
 func TestTelling(t *testing.T) {
 	f, n := function(t), tiny()
 	n.Second.Bias[1] = -4.5 // asleep at nearly all places
@@ -42,6 +42,9 @@ func TestTelling(t *testing.T) {
 	}
 	if slices.Min(chosen) < 200 {
 		t.Errorf("row %d tells nothing, and was chosen", slices.Min(chosen))
+	}
+	if sorted := slices.Sorted(slices.Values(chosen)); len(slices.Compact(sorted)) != count {
+		t.Errorf("rows were chosen twice: %v", chosen)
 	}
 	best := bar(chosen)
 	for try := range 10 {
