@@ -10,6 +10,7 @@ import (
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
+	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/recover"
@@ -91,6 +92,9 @@ func (e *exact) average(ctx context.Context, student *network.Network, f family,
 	}
 	if loss < e.loss {
 		e.found, e.family, e.loss = n, f, loss
+	}
+	if elsewhere > 1 { // however well it explains the middle
+		return fault.New(fault.Unsupported, "a network of %d + %d units explains the answers in the middle; elsewhere they differ from it by %.0f times what noise and its error bars explain", len(n.First.Bias), len(n.Output), math.Sqrt(elsewhere))
 	}
 	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
 	return nil
