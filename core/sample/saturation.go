@@ -120,6 +120,10 @@ const mostSloping = 3
 // mostCrawling is how many lines that bring nothing do not count as quiet because they cross a step too slowly for it to be looked into.
 const mostCrawling = 6
 
+// mostBlurred is the error of a direction, in radians, up to which it tells of a unit: where noise is a large part of a small step, nothing is left of it, and
+// what is so uncertain would be taken for all that other lines meet.
+const mostBlurred = 1e-2
+
 // distance is how far out the lines are, in saturation radii: far enough for the steps to be apart, and near enough for a backend that
 // rounds x to single precision, of whose grid a step must be many widths.
 func distance(scales *Scales) float64 {
@@ -165,7 +169,8 @@ func (s *saturation) visible() (change, width float64) {
 	return s.tolerance(), s.scales.Saturation / 16
 }
 
-// line searches one random line; it returns how many units it brought, how many steps could not be used, and how many it crosses too slowly.
+// line searches one random line; it returns how many units it brought, how many steps could not be used, and how many say nothing: it
+// crosses them too slowly, or noise blurs them.
 func (s *saturation) line(ctx context.Context) (fresh, impure, slow int, err error) {
 	l := line{Origin: along(s.scales.Center, s.radius, Direction(s.rng, s.d)), Direction: Direction(s.rng, s.d)}
 	pieces, err := s.unexplained(ctx, l)
@@ -201,6 +206,8 @@ func (s *saturation) line(ctx context.Context) (fresh, impure, slow int, err err
 			if err := s.doubt(ctx); err != nil {
 				return fresh, impure, slow, err
 			}
+		case unit.Error > mostBlurred:
+			slow++
 		case !s.known(unit):
 			s.found = append(s.found, unit)
 			fresh++
