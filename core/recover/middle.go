@@ -20,6 +20,7 @@ type Middle struct {
 	Weight *mat.Dense // m0 x d: v = Weight x + Shift
 	Shift  []float64
 	errors []float64 // of v over |x|
+	reach  []float64 // how far from 0 v is drawn: where a unit's transition may be
 	oracle query.Asker
 	rng    *rand.Rand
 	pseudo *mat.Dense // d x m0, pseudo-inverse of Weight
@@ -43,6 +44,7 @@ func NewMiddle(oracle query.Asker, units []sample.Unit, rate float64, rng *rand.
 		floats.ScaleTo(m.Weight.RawRowView(i), norm, u.Direction)
 		m.Shift = append(m.Shift, norm*u.Offset)
 		m.errors = append(m.errors, norm*u.Error)
+		m.reach = append(m.reach, middleReach+math.Min(norm*u.OffsetError, mostUncertain))
 	}
 	var svd mat.SVD
 	if !svd.Factorize(m.Weight, mat.SVDThin) {
@@ -72,11 +74,14 @@ func NewMiddle(oracle query.Asker, units []sample.Unit, rate float64, rng *rand.
 // middleReach is how far from their transitions units are wanted, in terms of v: tanh is within 1e-3 of its limit there.
 const middleReach = 4.0
 
+// mostUncertain is how much farther, at most, a unit whose offset is uncertain is looked for.
+const mostUncertain = 8.0
+
 // Point returns random coordinates.
 func (m *Middle) Point() []float64 {
 	v := make([]float64, len(m.Shift))
 	for i := range v {
-		v[i] = middleReach * (2*m.rng.Float64() - 1)
+		v[i] = m.reach[i] * (2*m.rng.Float64() - 1)
 	}
 	return m.Near(v)
 }

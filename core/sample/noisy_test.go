@@ -13,7 +13,9 @@ import (
 	"github.com/nnid/nnid/core/network"
 )
 
-// TestSaturateNoisy: through noise all units are found, their directions to what is said of them, and most norms to a few per cent.
+const stepsWide = 3
+
+// TestSaturateNoisy: through noise all units are found, their directions and offsets to what is said of them, and most norms to a few per cent.
 func TestSaturateNoisy(t *testing.T) {
 	n, err := network.ReadFile("../../testdata/networks/diabetes-tanh-8-4.json")
 	if err != nil {
@@ -54,6 +56,15 @@ func TestSaturateNoisy(t *testing.T) {
 				}
 				if least > 8*u.Error {
 					t.Errorf("unit %d: direction off by %.1e instead of %.1e", at, least, u.Error)
+				}
+				// The steep part of a step is where the second layer's slope has it: up to some widths, 1/|a|, from the unit's own hyperplane.
+				norm := floats.Norm(n.First.Weight.RawRowView(at), 2)
+				sign := math.Copysign(1, floats.Dot(n.First.Weight.RawRowView(at), u.Direction))
+				if away := math.Abs(u.Offset - sign*n.First.Bias[at]/norm); away > 8*u.OffsetError+stepsWide/norm {
+					t.Errorf("unit %d: offset off by %.1e instead of %.1e", at, away, u.OffsetError)
+				}
+				if u.OffsetError*norm > 1 {
+					t.Errorf("unit %d: the offset's error, %.1e, is more than the width of the step, %.1e", at, u.OffsetError, 1/norm)
 				}
 				if ratio := u.Decay / 2 / floats.Norm(n.First.Weight.RawRowView(at), 2); ratio > 0.9 && ratio < 1.1 {
 					right++

@@ -19,9 +19,10 @@ type Unit struct {
 	// Decay is the rate k |a_i| at which the step's tails decay along Direction, where k is the activation's own rate.
 	Decay float64
 	// Misfit is what the tails leave unexplained at that rate: the sum of the squared relative residuals. It is 1e-12 and less where the tails are clean.
-	Misfit float64
-	Error  float64 // estimated error of Direction (radians), from noise and from the grid of x
-	Width  float64 // distance along Direction over which f is nearly straight at the step
+	Misfit      float64
+	Error       float64 // estimated error of Direction (radians), from noise and from the grid of x
+	OffsetError float64 // estimated error of Offset: what that of Direction makes of the distance at which the step was met
+	Width       float64 // distance along Direction over which f is nearly straight at the step
 	// Profile is the step across the hyperplane, for activations to be compared with; nil where Explain was not set.
 	Profile *Profile
 }

@@ -182,6 +182,54 @@ func (s *saturation) confirm(ctx context.Context, center []float64, l line, p *p
 	return true, nil
 }
 
+// How the hyperplane is followed inwards: until the error of its offset is less than that part of the step's width, or it is met within that part of the saturation radius, where
+// others may be alive. A place is asked twice, so far apart, in widths, along the unit's direction.
+const (
+	offsetWanted = 0.25
+	nearestMet   = 1.0 / 16
+	readApart    = 0.25
+	approaches   = 16 // steps at most
+)
+
+// approach follows the hyperplane from center inwards, which sharpens Offset: far out the error of Direction makes it wrong by many widths of the step, and the
+// unit would be looked for where it is not alive. On the way in the other units of the first layer stay as saturated as they are, so that the step has the same profile; the
+// way ends where it has not.
+func (s *saturation) approach(ctx context.Context, center []float64, l line, p *profile, u *Unit, blur float64) error {
+	origin := s.scales.Center
+	u.OffsetError = u.Error * floats.Distance(center, origin, 2)
+	slant := floats.Dot(u.Direction, l.Direction)
+	tilt := u.Error // of Direction, in the plane of the way
+	for travelled, step := 0.0, 0; u.OffsetError > offsetWanted*u.Width && step < approaches; step++ {
+		q := floats.SubTo(make([]float64, len(center)), origin, center)
+		floats.AddScaled(q, -floats.Dot(q, u.Direction), u.Direction)
+		way := floats.Norm(q, 2)
+		floats.Scale(1/way, q)
+		remaining := way - travelled
+		if remaining <= nearestMet*s.scales.Saturation {
+			break
+		}
+		length := travelled + math.Min(remaining/2, math.Max(travelled, 0.3*u.Width/tilt))
+		place := along(center, length, q)
+		y, err := Points(ctx, s.oracle, [][]float64{along(place, readApart*u.Width, u.Direction), along(place, -readApart*u.Width, u.Direction)})
+		if err != nil {
+			return err
+		}
+		above, ok := p.invert(y[0])
+		below, also := p.invert(y[1])
+		above, below = above*slant-readApart*u.Width, below*slant+readApart*u.Width
+		off := (above + below) / 2
+		if !ok || !also || math.Abs(above-below) > mostCorrected*2*blur+0.05*u.Width || math.Abs(off) > mostCorrected*(tilt*length+blur) {
+			break
+		}
+		floats.AddScaled(u.Direction, off/length, q)
+		floats.Scale(1/floats.Norm(u.Direction, 2), u.Direction)
+		u.Offset = -floats.Dot(u.Direction, center)
+		travelled, tilt = length, blur/length
+		u.OffsetError = blur + u.Error*floats.Distance(place, origin, 2)
+	}
+	return nil
+}
+
 func (s *saturation) distance(x []float64) float64 { return floats.Norm(x, math.Inf(1)) }
 
 // unit measures the unit whose step has the given core on l: the direction by inverting the step's profile at points
@@ -273,6 +321,9 @@ func (s *saturation) unit(ctx context.Context, l line, c steep) (Unit, bool, err
 	}
 	if s.known(u) {
 		return u, true, nil
+	}
+	if err := s.approach(ctx, center, l, p, &u, blur/norm); err != nil {
+		return none, false, err
 	}
 	ok, err := s.decay(ctx, center, &u)
 	return u, ok, err
