@@ -3,7 +3,6 @@ package identify
 import (
 	"context"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -32,18 +31,26 @@ const littleDoubt = 3
 
 // average makes a network of a student with spare units that has arrived behind the known first layer (from its answers in the middle, e.log's from the given one on).
 // With noisy answers the first layer is not known well enough for the student to tell spare units from those that are there: so all parameters are fitted, the
-// directions too, to more answers, and only then the spare units are removed, as far as noise explains what the others leave.
-func (e *exact) average(ctx context.Context, student *network.Network, f family, normal core.Function, affine network.Affine, middle *recover.Middle, from int) error {
+// directions too, to more answers, and only then the spare units are removed, as far as noise explains what the others leave. It reports false where that fit does not arrive: another
+// student may.
+func (e *exact) average(ctx context.Context, student *network.Network, f family, normal core.Function, affine network.Affine, middle *recover.Middle, from int) (bool, error) {
 	n := inInputs(student, middle)
+	if e.scales.Rounding.Digits == 0 {
+		e.scales.Noise = e.estimated
+	}
 	var err error
 	var shrunk *local.Shrunk
 	for rows, most := averageRows, mostAverage*float64(n.Parameters()); ; rows *= 2 {
 		count := rows * float64(n.Parameters())
 		if err := e.askMiddle(ctx, middle, int(count)-(len(e.log.Y)-from)); err != nil {
-			return err
+			return false, err
 		}
-		if shrunk, err = local.Shrink(ctx, n, normal, normal, e.rows(from, len(e.log.Y)), e.problem.M0, e.problem.M1, e.estimated); err != nil {
-			return err
+		if shrunk, err = local.Shrink(ctx, n, normal, normal, e.weighed(from, len(e.log.Y)), e.problem.M0, e.problem.M1); err != nil {
+			return false, err
+		}
+		if shrunk.Network == nil {
+			e.report.progress(0, 0, 0, "the student's fit ends at %.0f times the noise", shrunk.Noise)
+			return false, nil
 		}
 		if shrunk.Margin >= wideMargin && shrunk.Doubt < littleDoubt || count > most {
 			break
@@ -51,10 +58,10 @@ func (e *exact) average(ctx context.Context, student *network.Network, f family,
 		n = shrunk.Fitted
 	}
 	n, e.margin = shrunk.Network, shrunk.Margin
-	data := e.rows(from, len(e.log.Y))
+	data := e.weighed(from, len(e.log.Y))
 	n, stats, err := refine.Levenberg(ctx, n, normal, normal, data, refine.Settings{Iterations: patience, Damping: 1e-6})
 	if err != nil {
-		return err
+		return false, err
 	}
 	left := 1 - float64(n.Parameters())/float64(len(data.Y))
 	noise := math.Min(shrunk.Noise, math.Sqrt(stats.Loss/math.Max(left, 0.1)))
@@ -67,26 +74,17 @@ func (e *exact) average(ctx context.Context, student *network.Network, f family,
 	n.RewriteSecond(affine.Inverse(), f.Name)
 	e.local, e.spreadFrom, e.spreaded = from, from, len(e.log.Y)-from
 	// What the fit leaves is the noise as it is here, unless it is so much more that the student is to blame.
-	if noise = math.Min(noise, mostMistaken*e.estimated); e.scales.Rounding.Digits == 0 {
+	if noise = math.Min(noise, mostMistaken) * e.estimated; e.scales.Rounding.Digits == 0 {
 		e.scales.Noise = noise
 	}
 	e.noise = math.Max(e.relativeNoise(), noise/e.scales.Spread)
 	if middle, err = e.middle(n, f); err != nil {
-		return err
+		return false, err
 	}
-	n, loss, err := e.inform(ctx, n, f, middle)
+	n, loss, elsewhere, err := e.settle(ctx, n, f, middle)
 	if err != nil {
-		return err
+		return false, err
 	}
-	elsewhere, err := e.elsewhere(ctx, n, f)
-	if err != nil {
-		return err
-	}
-	hidden, err := e.hidden(ctx, n, f, middle)
-	if err != nil {
-		return err
-	}
-	elsewhere = math.Max(elsewhere, hidden)
 	if loss *= elsewhere; elsewhere > 1 { // a unit is missing: those that are there are to be found again, and more
 		e.units = matching(e.units, n)
 	}
@@ -94,16 +92,50 @@ func (e *exact) average(ctx context.Context, student *network.Network, f family,
 		e.found, e.family, e.loss = n, f, loss
 	}
 	if elsewhere > 1 { // however well it explains the middle
-		return fault.New(fault.Unsupported, "a network of %d + %d units explains the answers in the middle; elsewhere they differ from it by %.0f times what noise and its error bars explain", len(n.First.Bias), len(n.Output), math.Sqrt(elsewhere))
+		return false, fault.New(fault.Unsupported, "a network of %d + %d units explains the answers in the middle; elsewhere they differ from it by %.0f times what noise and its error bars explain", len(n.First.Bias), len(n.Output), math.Sqrt(elsewhere))
 	}
 	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(e.loss))
-	return nil
+	return true, nil
 }
 
-// How much more is asked where the network is least certain: in so many rounds at most, in each as many answers as it has parameters, chosen among
+// settlings is how often at most what the answers elsewhere tell is fitted, too, and compared with others.
+const settlings = 4
+
+// settle fits n to the answers in the middle and compares it with others: far from there, and in the corners where noise may hide a unit. Where it differs by more than
+// noise and the errors of its parameters explain, those answers are fitted, too, with one more unit if that is what they show. It returns the loss, and by how much more, squared, the last ones differ; 1
+// where they do not.
+func (e *exact) settle(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, float64, error) {
+	for round := 1; ; round++ {
+		informed, loss, err := e.inform(ctx, n, f, middle)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		n = informed
+		elsewhere, err := e.elsewhere(ctx, n, f)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		hidden, place, err := e.hidden(ctx, n, f, middle)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		if worst := math.Max(elsewhere, hidden); worst == 1 || round == settlings {
+			return n, loss, worst, nil
+		}
+		e.spreaded = len(e.log.Y) - e.spreadFrom
+		if hidden > 1 {
+			if n, err = e.awaken(ctx, n, f, middle, place); err != nil {
+				return nil, 0, 0, err
+			}
+		}
+	}
+}
+
+// How much more is asked where the network is least certain: in so many rounds at most, in each that part of as many answers as it has parameters, chosen among
 // so many times as many places, until no error bar is more than enough.
 const (
-	informRounds = 6
+	informRounds = 12
+	informPart   = 4
 	informChoice = 8
 	barEnough    = 0.01
 )
@@ -112,13 +144,17 @@ const (
 // them, make the values of n least certain.
 func (e *exact) inform(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, error) {
 	g := f.Function
+	last := math.Inf(1)
 	for round := 0; ; round++ {
 		for l := range n.Output {
 			if _, err := e.wake(ctx, n, g, l, middle); err != nil {
 				return nil, 0, err
 			}
 		}
-		fitted, stats, err := refine.Levenberg(ctx, n, g, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{Iterations: 60, Tolerance: 0.01, Damping: 1e-6})
+		fitted, stats, err := refine.Levenberg(ctx, n, g, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{
+			Iterations: 60, Tolerance: 0.01, Damping: 1e-6,
+			Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
+		})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -129,10 +165,11 @@ func (e *exact) inform(ctx context.Context, n *network.Network, f family, middle
 		}
 		data := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
 		c, err := certify.At(ctx, n, g, g, data, denseParameters)
-		if err != nil || c.ErrorBar <= barEnough {
+		if err != nil || c.ErrorBar <= barEnough || c.ErrorBar > sharpened*last {
 			return n, loss, err
 		}
-		points := e.telling(n, f, data, middle, n.Parameters())
+		last = c.ErrorBar
+		points := e.telling(n, f, data, middle, n.Parameters()/informPart+1)
 		if points == nil {
 			return n, loss, nil
 		}
@@ -143,11 +180,11 @@ func (e *exact) inform(ctx context.Context, n *network.Network, f family, middle
 	}
 }
 
-// telling returns so many places in the middle, of informChoice times as many as n has parameters, where the errors that data leave of these make the values of n
+// telling returns so many places in the middle, of informChoice times as many, where the errors that data leave of these make the values of n
 // least certain; nil where data leave some open.
 func (e *exact) telling(n *network.Network, f family, data refine.Data, middle *recover.Middle, count int) *mat.Dense {
 	g := f.Function
-	pool := mat.NewDense(informChoice*n.Parameters(), n.Inputs(), nil)
+	pool := mat.NewDense(informChoice*count, n.Inputs(), nil)
 	_, m1 := n.Sizes()
 	for r := range pool.RawMatrix().Rows {
 		v := middle.Point()
@@ -197,78 +234,6 @@ func (e *exact) elsewhere(ctx context.Context, n *network.Network, f family) (fl
 	return math.Max(1, math.Pow(floats.Norm(away, 2)/math.Sqrt(count)/(e.mostExpected()*explained), 2)), nil
 }
 
-// How a unit is looked for that noise hides.
-const (
-	hiddenStarts = 3   // rows from which to climb
-	hiddenRounds = 2   // of trying all coordinates
-	hiddenReach  = 5.0 // where a coordinate is tried: units of the first layer are saturated there
-	hiddenFrom   = 6.0 // what is left at the end, over what noise and the parameters' errors explain, from which on a unit is missing
-)
-
-// hidden returns by how much more than is allowed, squared, the answers differ from those of n where they differ most; 1 where they do not. A unit of the second layer that sleeps nearly
-// everywhere contributes less than the noise at random points, and as much as others in a corner of the first layer's outputs: from the rows where most is left, coordinates are moved to
-// either side as long as that leaves more.
-func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (float64, error) {
-	g := f.Function
-	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
-	left := floats.SubTo(make([]float64, len(known.Y)), known.Y, n.Evaluate(g, g, known.X))
-	order := make([]int, len(left))
-	size := make([]float64, len(left))
-	for r, v := range left {
-		size[r] = -math.Abs(v) / e.scales.Sigma(known.Y[r])
-	}
-	floats.Argsort(size, order)
-	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
-	worst := 1.0
-	for _, row := range order[:min(hiddenStarts, len(order))] {
-		at := middle.Coordinates(known.X.RawRowView(row))
-		side, most := math.Copysign(1, left[row]), math.Abs(left[row])
-		for range hiddenRounds {
-			points := mat.NewDense(2*len(at), len(at), nil)
-			for k := range 2 * len(at) {
-				v := slices.Clone(at)
-				v[k/2] = hiddenReach * float64(1-2*(k%2))
-				points.SetRow(k, v)
-			}
-			from := len(e.log.Y)
-			if _, err := middle.Ask(ctx, points); err != nil {
-				return 0, err
-			}
-			asked := e.rows(from, len(e.log.Y))
-			off := floats.SubTo(make([]float64, len(asked.Y)), asked.Y, n.Evaluate(g, g, asked.X))
-			moved := false
-			for i := range at {
-				for k := range 2 {
-					if side*off[2*i+k] > most+e.scales.Sigma(asked.Y[2*i+k]) {
-						at[i], moved = points.At(2*i+k, i), true
-					}
-				}
-			}
-			if !moved {
-				break
-			}
-			from = len(e.log.Y)
-			if _, err := middle.Ask(ctx, mat.NewDense(1, len(at), slices.Clone(at))); err != nil {
-				return 0, err
-			}
-			end := e.rows(from, len(e.log.Y))
-			off = floats.SubTo(off[:1], end.Y, n.Evaluate(g, g, end.X))
-			most = math.Abs(off[0])
-			explained := e.scales.Sigma(end.Y[0])
-			if deviations := certify.Deviations(n, g, g, trusted, end.X); deviations != nil {
-				explained = math.Hypot(explained, deviations[0])
-			}
-			if ratio := most / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
-				worst = ratio
-			}
-			if side*off[0] < 0 {
-				break
-			}
-		}
-	}
-	return worst * worst, nil
-}
-
 // matching returns the units that the network has, too.
 func matching(units []sample.Unit, n *network.Network) []sample.Unit {
 	var matched []sample.Unit
@@ -282,6 +247,15 @@ func matching(units []sample.Unit, n *network.Network) []sample.Unit {
 		}
 	}
 	return matched
+}
+
+// weighed returns the logged queries from..to as data, with the errors that their answers have.
+func (e *exact) weighed(from, to int) refine.Data {
+	data := e.rows(from, to)
+	for _, y := range data.Y {
+		data.Sigma = append(data.Sigma, e.scales.Sigma(y))
+	}
+	return data
 }
 
 // middle returns where the units of the first layer of n are alive.

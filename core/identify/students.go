@@ -81,7 +81,13 @@ func (e *exact) students(ctx context.Context) error {
 			return nil
 		}
 		settled := false
-		if !e.noisy() {
+		if e.noisy() {
+			settings.Close = func(n *network.Network) (bool, error) {
+				var err error
+				settled, err = e.average(ctx, n, f, normal, affine, middle, from)
+				return settled, err
+			}
+		} else {
 			settings.Awake = func(n *network.Network) (bool, error) {
 				err := fit(n, e.fitTails)
 				settled = err == nil && e.loss <= goodLoss
@@ -101,9 +107,6 @@ func (e *exact) students(ctx context.Context) error {
 			}
 			last = err
 			continue
-		}
-		if e.noisy() {
-			return e.average(ctx, found, f, normal, affine, middle, from)
 		}
 		e.margin = stats.Margin
 		if err := fit(found, e.fitAwake); err != nil || e.loss <= goodLoss || e.loss > hopeless*hopeless {

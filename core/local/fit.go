@@ -21,7 +21,7 @@ const blockRows = 2048
 // fitSettings bound one fit.
 type fitSettings struct {
 	iterations int
-	target     float64 // loss (mean square) that ends the fit: the truth is found
+	target     float64 // loss (mean square, over the rows' Sigma if they have any) that ends the fit: the truth is found
 	patience   int     // so many iterations in a row that gain little end the fit
 	gain       float64 // what counts as little: the fraction by which the loss falls
 	close      float64 // loss from which on to gain little closePatience times in a row ends the fit, less than closeGain; 0: none
@@ -75,6 +75,9 @@ func fit(ctx context.Context, start *network.Network, g, h core.Function, data r
 		refine.Unpack(trial, next)
 		r := trial.Evaluate(g, h, data.X)
 		floats.Sub(r, data.Y)
+		if data.Sigma != nil {
+			floats.Div(r, data.Sigma)
+		}
 		if s.robust {
 			floats.Mul(r, weights)
 		}

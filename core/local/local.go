@@ -50,6 +50,8 @@ type Settings struct {
 	// Awake is told, by [Second], of a student that explains most answers, pruned to the units that these need: what is left may be due to units that sleep at nearly
 	// all points. It returns whether that is so, and the search at its end. Nil: not asked.
 	Awake func(n *network.Network) (done bool, err error)
+	// Close is told, by [Second] with Spare, of a student that has come close. It returns whether that one will do, and the search is at its end. Nil: the first one does.
+	Close func(n *network.Network) (done bool, err error)
 	// Point draws a random input; nil draws from the box. [Second] needs it.
 	Point func() []float64
 	Seed  uint64

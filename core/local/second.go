@@ -76,7 +76,17 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 			continue
 		}
 		if settings.Spare {
-			return n, Statistics{}, nil
+			done := settings.Close == nil
+			if !done {
+				if done, err = settings.Close(n); err != nil {
+					return nil, Statistics{}, err
+				}
+			}
+			if done {
+				return n, Statistics{}, nil
+			}
+			missed.add(k1, math.Sqrt(loss/s.variance))
+			continue
 		}
 		exact := s.exact
 		if loss > s.exact { // either no unit is spare, or what is left is due to the first layer's directions or to units that sleep

@@ -11,9 +11,9 @@ import (
 
 // Shrunk is what [Shrink] has found.
 type Shrunk struct {
-	Network *network.Network // without spare units
+	Network *network.Network // without spare units; nil where Fitted leaves more than the noise can be
 	Fitted  *network.Network // with all units, fitted to the answers
-	Noise   float64          // standard deviation of the answers' error, as Fitted leaves it
+	Noise   float64          // of the answers, as Fitted leaves it, over data.Sigma
 	// Margin is the rise of the loss with a unit less than Network has, over the largest that noise explains: near one, there may be fewer units.
 	Margin float64
 	// Doubt is by how many standard deviations the loss of Network is more than noise explains: from a few on there may be more units.
@@ -27,12 +27,18 @@ const (
 	manySigmas = 5
 )
 
+// beyond is by how much more than noise explains a unit of the second layer is missed, behind the first layer as it is, for other weights there to be of no help.
+const beyond = 1e4
+
+// stuckAt is how many times the expected noise a student leaves that has not arrived: to remove units for that would remove those that are there.
+const stuckAt = 10
+
 // Shrink fits all parameters of a student with spare units to noisy answers, and removes those units that noise explains: what the student
 // with all of them leaves, less what its parameters take up, is the noise as it is, and a unit is removed where the loss rises by no more than
-// what its parameters had taken up of that. expected is about what the noise is; a fit need not go far below. m0 and m1 are the least numbers of units that may remain; 0: one.
-func Shrink(ctx context.Context, n *network.Network, g, h core.Function, data refine.Data, m0, m1 int, expected float64) (*Shrunk, error) {
+// what its parameters had taken up of that. data.Sigma says about what the noise of each answer is; a fit need not go far below. m0 and m1 are the least numbers of units that may remain; 0: one.
+func Shrink(ctx context.Context, n *network.Network, g, h core.Function, data refine.Data, m0, m1 int) (*Shrunk, error) {
 	s := &search{d: n.Inputs(), r: n.Inputs(), g: g, h: h, variance: variance(data.Y)}
-	n, loss, err := s.fit(ctx, n, data, fitSettings{iterations: 200, target: math.Pow(expected/3, 2), patience: 4, gain: 0.01, damping: 1e-5})
+	n, loss, err := s.fit(ctx, n, data, fitSettings{iterations: 200, target: 1. / 9, patience: 4, gain: 0.01, damping: 1e-5})
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +48,9 @@ func Shrink(ctx context.Context, n *network.Network, g, h core.Function, data re
 	deviation := math.Sqrt(2 / count)
 	noise := loss / left(n)
 	shrunk := &Shrunk{Fitted: n, Noise: math.Sqrt(noise)}
+	if shrunk.Noise > stuckAt {
+		return shrunk, nil
+	}
 	least := [2]int{max(1, m0), max(1, m1)}
 	for removed := true; removed; {
 		removed = false
@@ -56,7 +65,14 @@ func Shrink(ctx context.Context, n *network.Network, g, h core.Function, data re
 			freed := float64(n.Parameters() - trial.Parameters())
 			rise := noise / count // of the loss, for one parameter less
 			most := loss + rise*(mostTaken*freed+manySigmas*math.Sqrt(2*freed))
-			trial, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 100, target: loss + rise*freed, patience: 4, gain: 0.01, damping: 1e-5})
+			effort := fitSettings{iterations: 100, target: loss + rise*freed, patience: 4, gain: 0.01, damping: 1e-5}
+			// Behind the first layer as it is, which takes a fraction of the time, and then with it.
+			s.frozen = true
+			trial, l, err := s.fit(ctx, trial, data, effort)
+			s.frozen = false
+			if err == nil && (r.layer == 0 || l <= beyond*most) {
+				trial, l, err = s.fit(ctx, trial, data, effort)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -121,9 +121,12 @@ const mostSloping = 3
 // mostCrawling is how many lines that bring nothing do not count as quiet because they cross a step too slowly for it to be looked into.
 const mostCrawling = 6
 
-// mostBlurred is the error of a direction, in radians, up to which it tells of a unit: where noise is a large part of a small step, nothing is left of it, and
-// what is so uncertain would be taken for all that other lines meet.
-const mostBlurred = 1e-2
+// A step tells of a unit up to that error of the direction, in radians, and that of the offset, in widths of the step: where noise is a large part of a small step, nothing is left of it,
+// what is so uncertain would be taken for all that other lines meet, and a unit whose offset is unknown is not found in the middle.
+const (
+	mostBlurred = 1e-2
+	mostOff     = 20
+)
 
 // distance is how far out the lines are, in saturation radii: far enough for the steps to be apart, and near enough for a backend that
 // rounds x to single precision, of whose grid a step must be many widths.
@@ -207,7 +210,7 @@ func (s *saturation) line(ctx context.Context) (fresh, impure, slow int, err err
 			if err := s.doubt(ctx); err != nil {
 				return fresh, impure, slow, err
 			}
-		case unit.Error > mostBlurred:
+		case unit.Error > mostBlurred || unit.OffsetError > mostOff*unit.Width:
 			slow++
 		case !s.known(unit):
 			s.found = append(s.found, unit)

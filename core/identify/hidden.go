@@ -1,0 +1,188 @@
+package identify
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/nnid/nnid/core/certify"
+	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/recover"
+	"github.com/nnid/nnid/core/refine"
+)
+
+// How a unit is looked for that noise hides.
+const (
+	hiddenStarts = 3   // rows from which to climb
+	hiddenRounds = 2   // of trying all coordinates
+	hiddenReach  = 5.0 // where a coordinate is tried: units of the first layer are saturated there
+	hiddenFrom   = 6.0 // what is left at the end, over what noise and the parameters' errors explain, from which on a unit is missing
+)
+
+// hidden returns by how much more than is allowed, squared, the answers differ from those of n where they differ most, and the coordinates of that place; 1 where they do not. A unit of the second layer that sleeps nearly
+// everywhere contributes less than the noise at random points, and as much as others in a corner of the first layer's outputs: from the rows where most is left, coordinates are moved to
+// either side as long as that leaves more.
+func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (float64, []float64, error) {
+	g := f.Function
+	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
+	left := floats.SubTo(make([]float64, len(known.Y)), known.Y, n.Evaluate(g, g, known.X))
+	order := make([]int, len(left))
+	size := make([]float64, len(left))
+	for r, v := range left {
+		size[r] = -math.Abs(v) / e.scales.Sigma(known.Y[r])
+	}
+	floats.Argsort(size, order)
+	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
+	worst, place := 1.0, []float64(nil)
+	for _, row := range order[:min(hiddenStarts, len(order))] {
+		at := middle.Coordinates(known.X.RawRowView(row))
+		side, most := math.Copysign(1, left[row]), math.Abs(left[row])
+		for range hiddenRounds {
+			points := mat.NewDense(2*len(at), len(at), nil)
+			for k := range 2 * len(at) {
+				v := slices.Clone(at)
+				v[k/2] = hiddenReach * float64(1-2*(k%2))
+				points.SetRow(k, v)
+			}
+			from := len(e.log.Y)
+			if _, err := middle.Ask(ctx, points); err != nil {
+				return 0, nil, err
+			}
+			asked := e.rows(from, len(e.log.Y))
+			off := floats.SubTo(make([]float64, len(asked.Y)), asked.Y, n.Evaluate(g, g, asked.X))
+			moved := false
+			for i := range at {
+				for k := range 2 {
+					if side*off[2*i+k] > most+e.scales.Sigma(asked.Y[2*i+k]) {
+						at[i], moved = points.At(2*i+k, i), true
+					}
+				}
+			}
+			if !moved {
+				break
+			}
+			from = len(e.log.Y)
+			if _, err := middle.Ask(ctx, mat.NewDense(1, len(at), slices.Clone(at))); err != nil {
+				return 0, nil, err
+			}
+			end := e.rows(from, len(e.log.Y))
+			off = floats.SubTo(off[:1], end.Y, n.Evaluate(g, g, end.X))
+			most = math.Abs(off[0])
+			explained := e.scales.Sigma(end.Y[0])
+			if deviations := certify.Deviations(n, g, g, trusted, end.X); deviations != nil {
+				explained = math.Hypot(explained, deviations[0])
+			}
+			if ratio := most / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
+				worst, place = ratio, slices.Clone(at)
+			}
+			if side*off[0] < 0 {
+				break
+			}
+		}
+	}
+	return worst * worst, place, nil
+}
+
+// How a unit that was hidden is fitted to what the others leave around the place where it is most alive.
+const (
+	awakenRows  = 4    // for each of its parameters
+	awakenMoves = 4    // up to so many units of the first layer are elsewhere there than at that place
+	awakenReach = 3.0  // at most so far from their transitions
+	awakened    = 0.05 // what it leaves at most of the squares that the others leave
+)
+
+// Where its fit starts from: norms of its weights, over that of the slope of what is left, and its pre-activations at the place, in terms of 1/k.
+var (
+	awakenNorms  = []float64{0.5, 1, 2, 4, 8}
+	awakenDepths = []float64{-1, 1, 3}
+)
+
+// awaken returns n with one more unit in the second layer, which explains what n leaves around the place; n itself where none does.
+func (e *exact) awaken(ctx context.Context, n *network.Network, f family, middle *recover.Middle, place []float64) (*network.Network, error) {
+	g := f.Function
+	m0, m1 := n.Sizes()
+	points := mat.NewDense(awakenRows*(m0+3), len(place), nil)
+	points.SetRow(0, place)
+	for r := 1; r < points.RawMatrix().Rows; r++ {
+		v := slices.Clone(place)
+		for range 1 + e.rng.IntN(awakenMoves) {
+			v[e.rng.IntN(len(v))] = awakenReach * (2*e.rng.Float64() - 1)
+		}
+		points.SetRow(r, middle.Near(v))
+	}
+	from := len(e.log.Y)
+	if _, err := middle.Ask(ctx, points); err != nil {
+		return nil, err
+	}
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	data := e.weighed(from, len(e.log.Y))
+	rest := floats.SubTo(make([]float64, len(data.Y)), data.Y, n.Evaluate(g, g, data.X))
+	z := firstLayer(n, g, data.X)
+	slope, most := slopeOf(z, rest), math.Copysign(1, rest[0])
+	if slope == nil {
+		return n, nil
+	}
+	before := 0.0
+	for r, s := range data.Sigma {
+		before += math.Pow(rest[r]/s, 2)
+	}
+	var best *lone
+	for _, side := range []float64{-1, 1} {
+		tail := g.Facts().Left
+		if side > 0 {
+			tail = g.Facts().Right
+		}
+		for _, norm := range awakenNorms {
+			for _, depth := range awakenDepths {
+				u := lone{h: g, z: z, rest: rest, sigma: data.Sigma, side: side, rate: tail.Rate, limit: tail.Intercept}
+				u.b = floats.ScaleTo(make([]float64, m0), -side*most*norm/floats.Norm(slope, 2), slope)
+				u.tau = -side*depth/tail.Rate - floats.Dot(u.b, z.RawRowView(0))
+				if !u.outputs() {
+					continue
+				}
+				if u.fit(true, loneLast); best == nil || u.loss < best.loss {
+					best = &u
+				}
+			}
+		}
+	}
+	if best == nil || !(best.loss <= awakened*before) {
+		return n, nil
+	}
+	larger := network.New(n.Inputs(), m0, m1+1, n.First.Activation, n.Second.Activation)
+	larger.First = n.Clone().First
+	for l := range m1 {
+		larger.Second.Weight.SetRow(l, n.Second.Weight.RawRowView(l))
+	}
+	larger.Second.Weight.SetRow(m1, best.b)
+	copy(larger.Second.Bias, n.Second.Bias)
+	copy(larger.Output, n.Output)
+	larger.Second.Bias[m1], larger.Output[m1], larger.OutputBias = best.tau, best.c, n.OutputBias+best.constant
+	e.report.progress(0, 0, 0, "noise hid a unit: %d units", m1+1)
+	// Behind the first layer's directions first: that takes a fraction of the time.
+	larger, _, err := refine.FixedDirections(ctx, larger, g, g, e.trusted(larger, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{Iterations: patience, Tolerance: 0.01, Damping: 1e-6})
+	return larger, err
+}
+
+// slopeOf returns the slope of the linear function of z that is nearest to the values; nil where there is none.
+func slopeOf(z *mat.Dense, values []float64) []float64 {
+	rows, columns := z.Dims()
+	design := mat.NewDense(rows, columns+1, nil)
+	for r := range rows {
+		row := design.RawRowView(r)
+		copy(row, z.RawRowView(r))
+		row[columns] = 1
+	}
+	var solution mat.VecDense
+	if err := solution.SolveVec(design, mat.NewVecDense(rows, values)); err != nil {
+		return nil
+	}
+	slope := solution.RawVector().Data[:columns]
+	if norm := floats.Norm(slope, 2); !(norm > 0) || math.IsInf(norm, 1) {
+		return nil
+	}
+	return slope
+}
