@@ -115,19 +115,16 @@ func (e *exact) settle(ctx context.Context, n *network.Network, f family, middle
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		hidden, place, err := e.hidden(ctx, n, f, middle)
+		// What is left there says more of a unit that is missing before the others are fitted to it.
+		last := round == settlings
+		uncovered, hidden, err := e.uncover(ctx, n, f, middle, last)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		if worst := math.Max(elsewhere, hidden); worst == 1 || round == settlings {
+		if worst := math.Max(elsewhere, hidden); worst == 1 || last {
 			return n, loss, worst, nil
 		}
-		e.spreaded = len(e.log.Y) - e.spreadFrom
-		if hidden > 1 {
-			if n, err = e.awaken(ctx, n, f, middle, place); err != nil {
-				return nil, 0, 0, err
-			}
-		}
+		n = uncovered
 	}
 }
 

@@ -36,6 +36,7 @@ type exact struct {
 	local     int // the first query in log that was asked near the transitions, not far out
 	// The queries of spread in log: the first, and how many.
 	spreadFrom, spreaded int
+	fresh                refine.Data // the answers that what was found was compared with last
 
 	found       *network.Network
 	family      family  // that found is written in

@@ -37,9 +37,19 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 	floats.Argsort(size, order)
 	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
 	worst, place := 1.0, []float64(nil)
+	judge := func(x *mat.Dense, y, off float64, at []float64) {
+		explained := e.scales.Sigma(y)
+		if deviations := certify.Deviations(n, g, g, trusted, x); deviations != nil {
+			explained = math.Hypot(explained, deviations[0])
+		}
+		if ratio := math.Abs(off) / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
+			worst, place = ratio, slices.Clone(at)
+		}
+	}
 	for _, row := range order[:min(hiddenStarts, len(order))] {
 		at := middle.Coordinates(known.X.RawRowView(row))
 		side, most := math.Copysign(1, left[row]), math.Abs(left[row])
+		judge(mat.NewDense(1, n.Inputs(), known.X.RawRowView(row)), known.Y[row], left[row], at)
 		for range hiddenRounds {
 			points := mat.NewDense(2*len(at), len(at), nil)
 			for k := range 2 * len(at) {
@@ -71,19 +81,28 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 			end := e.rows(from, len(e.log.Y))
 			off = floats.SubTo(off[:1], end.Y, n.Evaluate(g, g, end.X))
 			most = math.Abs(off[0])
-			explained := e.scales.Sigma(end.Y[0])
-			if deviations := certify.Deviations(n, g, g, trusted, end.X); deviations != nil {
-				explained = math.Hypot(explained, deviations[0])
-			}
-			if ratio := most / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
-				worst, place = ratio, slices.Clone(at)
-			}
+			judge(end.X, end.Y[0], off[0], at)
 			if side*off[0] < 0 {
 				break
 			}
 		}
 	}
 	return worst * worst, place, nil
+}
+
+// uncover looks for a unit that noise hides, and, unless it is only to be told, adds it to n. It returns by how much more than is allowed, squared, the answers differ from those
+// of the given network, as hidden has it.
+func (e *exact) uncover(ctx context.Context, n *network.Network, f family, middle *recover.Middle, only bool) (*network.Network, float64, error) {
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	hidden, place, err := e.hidden(ctx, n, f, middle)
+	if err != nil {
+		return nil, 0, err
+	}
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	if hidden > 1 && !only {
+		n, err = e.awaken(ctx, n, f, middle, place)
+	}
+	return n, hidden, err
 }
 
 // How a unit that was hidden is fitted to what the others leave around the place where it is most alive.

@@ -68,13 +68,10 @@ func runFrom(ctx context.Context, problem Problem, settings Settings, e *exact) 
 	}
 	result.M0, result.M1 = len(e.units), problem.M1
 	result.Remark = e.remark
-	if n := e.found; n != nil {
-		result.Network, result.Certificate = n, e.certificate
-		result.M0, result.M1 = n.Sizes()
-		result.Parameters = n.Parameters()
-		result.Activation = e.family.Name
+	if e.found != nil {
+		e.describe(result)
 		if err == nil {
-			err = e.validate(ctx, n, e.family.Function, e.family.Function, e.place, result)
+			err = e.conclude(ctx, result)
 		}
 	}
 	result.Queries = problem.Oracle.Queries()
@@ -100,9 +97,78 @@ func runFrom(ctx context.Context, problem Problem, settings Settings, e *exact) 
 	return result, err
 }
 
+// describe writes what was found into result.
+func (e *exact) describe(result *Result) {
+	n := e.found
+	result.Network, result.Certificate = n, e.certificate
+	result.M0, result.M1 = n.Sizes()
+	result.Parameters = n.Parameters()
+	result.Activation = e.family.Name
+}
+
+// lessons is how often fresh answers from which a network differs are fitted, too, and others compared.
+const lessons = 3
+
+// conclude compares what was found with fresh answers. Where noise may have hidden what they show they are fitted, too.
+func (e *exact) conclude(ctx context.Context, result *Result) error {
+	for lesson := 0; ; lesson++ {
+		g := e.family.Function
+		if err := e.validate(ctx, e.found, g, g, e.place, result); err != nil {
+			return err
+		}
+		if result.Identified || !e.noisy() || e.reach > 0 || e.spreaded == 0 || e.loss > goodLoss || lesson == lessons {
+			return nil
+		}
+		if learnt, err := e.learn(ctx); err != nil || !learnt {
+			return err
+		}
+		e.describe(result)
+	}
+}
+
+// learn fits what was found to the answers that it was compared with, too; it reports whether it explains them then.
+func (e *exact) learn(ctx context.Context) (bool, error) {
+	e.report.start("fit")
+	rows, _ := e.fresh.X.Dims()
+	for r := range rows {
+		e.log.X = append(e.log.X, e.fresh.X.RawRowView(r))
+	}
+	e.log.Y = append(e.log.Y, e.fresh.Y...)
+	middle, err := e.middle(e.found, e.family)
+	if err != nil {
+		return false, err
+	}
+	n, _, err := e.uncover(ctx, e.found, e.family, middle, false)
+	if err != nil {
+		return false, err
+	}
+	n, loss, elsewhere, err := e.settle(ctx, n, e.family, middle)
+	if err != nil {
+		return false, err
+	}
+	e.report.finish("residuals %.1f times what noise explains", math.Sqrt(loss*elsewhere))
+	if loss*elsewhere > goodLoss {
+		return false, nil
+	}
+	found, certificate, before := e.found, e.certificate, e.loss
+	e.found, e.loss = n, loss
+	if err := e.certify(ctx); err != nil {
+		return false, err
+	}
+	// Among many answers that are explained a few that are not hardly count: those it differed from are to be.
+	g := e.family.Function
+	away := floats.SubTo(make([]float64, rows), e.fresh.Y, n.Evaluate(g, g, e.fresh.X))
+	if spread := stat.PopStdDev(e.fresh.Y, nil); floats.Norm(away, 2)/math.Sqrt(float64(rows))/spread > e.allowed(e.expected(n, g, g, e.fresh.X)/spread, e.propagated(n, g, g, e.fresh.X)/spread) {
+		e.found, e.certificate, e.loss = found, certificate, before
+		return false, nil
+	}
+	return true, nil
+}
+
 // validate asks for answers at fresh points, which place writes into the rows, compares n with them and decides.
 func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Function, place func(row []float64), result *Result) error {
 	e.report.start("validation")
+	result.Fresh = nil
 	count := max(24, min(200, n.Parameters()/10))
 	x := mat.NewDense(count, n.Inputs(), nil)
 	for k := range count {
@@ -118,6 +184,7 @@ func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Func
 	if err != nil {
 		return err
 	}
+	e.fresh = refine.Data{X: x, Y: y}
 	away := floats.SubTo(make([]float64, count), y, n.Evaluate(g, h, x))
 	result.Validation = Validation{
 		Queries: count, MaxError: floats.Norm(away, math.Inf(1)),
@@ -186,13 +253,18 @@ const wideMargin = 4
 // with two units that nearly coincide it was 1e10 and more, and parameters were off by a hundred bars (docs/exact.md).
 const mostAmplified = 1e8
 
+// allowed is the root mean square, relative to their standard deviation, by which fresh answers may differ from a network that is right.
+func (e *exact) allowed(expected, propagated float64) float64 {
+	if e.noise > farNoise {
+		return e.mostExpected() * math.Hypot(expected, math.Min(propagated, mostPropagated))
+	}
+	return math.Max(1e-9, 30*e.noise+math.Min(3*propagated, mostPropagated))
+}
+
 // verdict decides whether the network is identified: fresh answers agree with it to their noise, and the answers
 // determine all of its parameters.
 func (e *exact) verdict(r *Result, expected, propagated float64) (bool, string) {
-	allowed := math.Max(1e-9, 30*e.noise+math.Min(3*propagated, mostPropagated))
-	if e.noise > farNoise {
-		allowed = e.mostExpected() * math.Hypot(expected, math.Min(propagated, mostPropagated))
-	}
+	allowed := e.allowed(expected, propagated)
 	switch {
 	case r.Validation.RelativeError > allowed:
 		reason := fmt.Sprintf("the network found differs from fresh answers by %.1e of their standard deviation; %.1e would be noise", r.Validation.RelativeError, allowed)
