@@ -206,8 +206,9 @@ func (e *exact) expected(n *network.Network, g, h core.Function, x *mat.Dense) f
 	if !e.noisy() {
 		return 0
 	}
-	sigma, total := e.noise*e.scales.Spread, 0.0
+	values, total := n.Evaluate(g, h, x), 0.0
 	for r, s := range refine.Sensitivity(n, g, h, x) {
+		sigma := math.Max(e.noise*e.scales.Spread, e.scales.Sigma(values[r])) // rounding leaves more of large answers
 		total += sigma*sigma + math.Pow(e.scales.Grid*floats.Norm(x.RawRowView(r), 2)*s, 2)
 	}
 	return math.Sqrt(total / float64(max(1, x.RawMatrix().Rows)))
