@@ -37,19 +37,15 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 	floats.Argsort(size, order)
 	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
 	worst, place := 1.0, []float64(nil)
-	judge := func(x *mat.Dense, y, off float64, at []float64) {
-		explained := e.scales.Sigma(y)
-		if deviations := certify.Deviations(n, g, g, trusted, x); deviations != nil {
-			explained = math.Hypot(explained, deviations[0])
-		}
-		if ratio := math.Abs(off) / (hiddenFrom * e.mostExpected() / 2 * explained); ratio > worst {
+	judge := func(answer refine.Data, at []float64) {
+		if ratio := e.standOut(n, f, trusted, answer); ratio > worst {
 			worst, place = ratio, slices.Clone(at)
 		}
 	}
 	for _, row := range order[:min(hiddenStarts, len(order))] {
 		at := middle.Coordinates(known.X.RawRowView(row))
 		side, most := math.Copysign(1, left[row]), math.Abs(left[row])
-		judge(mat.NewDense(1, n.Inputs(), known.X.RawRowView(row)), known.Y[row], left[row], at)
+		judge(refine.Data{X: mat.NewDense(1, n.Inputs(), known.X.RawRowView(row)), Y: known.Y[row : row+1]}, at)
 		for range hiddenRounds {
 			points := mat.NewDense(2*len(at), len(at), nil)
 			for k := range 2 * len(at) {
@@ -81,7 +77,7 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 			end := e.rows(from, len(e.log.Y))
 			off = floats.SubTo(off[:1], end.Y, n.Evaluate(g, g, end.X))
 			most = math.Abs(off[0])
-			judge(end.X, end.Y[0], off[0], at)
+			judge(end, at)
 			if side*off[0] < 0 {
 				break
 			}
@@ -90,19 +86,47 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 	return worst * worst, place, nil
 }
 
-// uncover looks for a unit that noise hides, and, unless it is only to be told, adds it to n. It returns by how much more than is allowed, squared, the answers differ from those
-// of the given network, as hidden has it.
+// uncover looks for a unit that noise hides, and, unless it is only to be told, adds it to n; where n, fitted to all answers, explains those that it differs from, that is all that
+// it does. It returns by how much more than is allowed, squared, the answers differ from those of the given network, as hidden has it.
 func (e *exact) uncover(ctx context.Context, n *network.Network, f family, middle *recover.Middle, only bool) (*network.Network, float64, error) {
+	from := e.spreadFrom + e.spreaded // the first answer that n was not fitted to
 	e.spreaded = len(e.log.Y) - e.spreadFrom
 	hidden, place, err := e.hidden(ctx, n, f, middle)
 	if err != nil {
 		return nil, 0, err
 	}
 	e.spreaded = len(e.log.Y) - e.spreadFrom
-	if hidden > 1 && !only {
+	if only || from == len(e.log.Y) {
+		return n, hidden, nil
+	}
+	g := f.Function
+	data := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
+	fitted, stats, err := refine.Levenberg(ctx, n, g, g, data, refine.Settings{Iterations: 60, Tolerance: 0.01, Damping: 1e-6})
+	if err != nil {
+		return nil, 0, err
+	}
+	if stats.Loss <= goodLoss && e.standOut(fitted, f, data, e.rows(from, len(e.log.Y))) <= 1 {
+		return fitted, hidden, nil
+	}
+	if hidden > 1 {
 		n, err = e.awaken(ctx, n, f, middle, place)
 	}
 	return n, hidden, err
+}
+
+// standOut returns the largest difference of the answers from those of n, over what is allowed: hiddenFrom times what noise and the errors that data leave of its parameters explain.
+func (e *exact) standOut(n *network.Network, f family, data, answers refine.Data) float64 {
+	g := f.Function
+	deviations := certify.Deviations(n, g, g, data, answers.X)
+	worst := 0.0
+	for r, v := range n.Evaluate(g, g, answers.X) {
+		explained := e.scales.Sigma(answers.Y[r])
+		if deviations != nil {
+			explained = math.Hypot(explained, deviations[r])
+		}
+		worst = math.Max(worst, math.Abs(answers.Y[r]-v)/(hiddenFrom*e.mostExpected()/2*explained))
+	}
+	return worst
 }
 
 // How a unit that was hidden is fitted to what the others leave around the place where it is most alive.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core/fault"
 	"github.com/nnid/nnid/core/query"
@@ -83,7 +84,10 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	}
 	quiet, fruitless, sloping, crawling := 0, 0, 0, 0
 	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
-		fresh, impure, slow, err := s.line(ctx)
+		fresh, impure, slow, err := s.line(ctx, s.random())
+		if err == nil && fresh+impure+slow == 0 && s.scales.noisy() {
+			fresh, err = s.across(ctx)
+		}
 		if fault.Is(err, fault.Unsupported) && sloping+1 < mostSloping {
 			sloping++
 			continue
@@ -173,10 +177,66 @@ func (s *saturation) visible() (change, width float64) {
 	return s.tolerance(), s.scales.Saturation / 16
 }
 
-// line searches one random line; it returns how many units it brought, how many steps could not be used, and how many say nothing: it
+// random returns a random line as far out as lines are.
+func (s *saturation) random() line {
+	return line{Origin: along(s.scales.Center, s.radius, Direction(s.rng, s.d)), Direction: Direction(s.rng, s.d)}
+}
+
+// acrossLines is how many lines across all known units follow one that brought nothing, as long as they bring nothing either.
+const acrossLines = 8
+
+// across searches lines along which no known unit changes, where there are fewer of them than inputs: a line costs two answers if it meets nothing new, so that many can be tried, each with
+// the known units saturated on other sides. A step shows only on those sides on which the second layer is not saturated, and noise hides it elsewhere.
+func (s *saturation) across(ctx context.Context) (fresh int, err error) {
+	m := len(s.found)
+	if m == 0 || m >= s.d || s.scales.Algebraic {
+		return 0, nil
+	}
+	directions := mat.NewDense(m, s.d, nil)
+	for i, u := range s.found {
+		directions.SetRow(i, u.Direction)
+	}
+	var svd mat.SVD
+	if !svd.Factorize(directions, mat.SVDThin) {
+		return 0, nil
+	}
+	var v mat.Dense
+	svd.VTo(&v)
+	away := func() []float64 { // a random direction that no known unit sees
+		w := mat.NewVecDense(s.d, Direction(s.rng, s.d))
+		var seen, back mat.VecDense
+		seen.MulVec(v.T(), w)
+		back.MulVec(&v, &seen)
+		w.SubVec(w, &back)
+		floats.Scale(1/mat.Norm(w, 2), w.RawVector().Data)
+		return w.RawVector().Data
+	}
+	for range acrossLines {
+		sides := mat.NewVecDense(m, nil)
+		for i, u := range s.found {
+			sides.SetVec(i, s.radius*float64(1-2*s.rng.IntN(2))-u.Offset)
+		}
+		var origin mat.VecDense
+		if svd.SolveVecTo(&origin, sides, svd.Rank(acrossRank)); !(mat.Norm(&origin, 2) <= s.radius/acrossRank) {
+			continue
+		}
+		got, _, _, err := s.line(ctx, line{Origin: along(origin.RawVector().Data, s.radius, away()), Direction: away()})
+		if err != nil && !fault.Is(err, fault.Unsupported) {
+			return fresh, err
+		}
+		if fresh += got; got > 0 {
+			break // the others are to cross that one neither
+		}
+	}
+	return fresh, nil
+}
+
+// acrossRank is the singular value of the known directions, over the largest, below which they count as dependent: no place is asked that is farther out by more than its inverse.
+const acrossRank = 0.03
+
+// line searches a line; it returns how many units it brought, how many steps could not be used, and how many say nothing: it
 // crosses them too slowly, or noise blurs them.
-func (s *saturation) line(ctx context.Context) (fresh, impure, slow int, err error) {
-	l := line{Origin: along(s.scales.Center, s.radius, Direction(s.rng, s.d)), Direction: Direction(s.rng, s.d)}
+func (s *saturation) line(ctx context.Context, l line) (fresh, impure, slow int, err error) {
 	pieces, err := s.unexplained(ctx, l)
 	if err != nil {
 		return 0, 0, 0, err
@@ -290,12 +350,18 @@ func whole(groups [][]interval, pieces []interval) (kept [][]interval, dropped i
 	return kept, dropped
 }
 
+// parallel is the slope, along a line, of the distance from a hyperplane below which the line does not meet it.
+const parallel = 1e-12
+
 // unexplained returns the parts of the line where no known hyperplane makes f change, with f at their ends.
 func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error) {
 	reach := s.reach()
 	var crossings intervals
 	for _, u := range s.found {
 		slope := floats.Dot(u.Direction, l.Direction)
+		if math.Abs(slope) < parallel {
+			continue // a line across it, far from its step
+		}
 		t := -(floats.Dot(u.Direction, l.Origin) + u.Offset) / slope
 		half := (s.depth()/u.Decay + 10*u.Error*s.radius) / math.Abs(slope)
 		crossings = append(crossings, [2]float64{t - half, t + half})
