@@ -111,13 +111,14 @@ func (e *exact) settle(ctx context.Context, n *network.Network, f family, middle
 			return nil, 0, 0, err
 		}
 		n = informed
-		elsewhere, err := e.elsewhere(ctx, n, f)
+		fitted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom) // before others are asked
+		elsewhere, err := e.elsewhere(ctx, n, f, fitted)
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		// What is left there says more of a unit that is missing before the others are fitted to it.
 		last := round == settlings
-		uncovered, hidden, err := e.uncover(ctx, n, f, middle, last)
+		uncovered, hidden, err := e.uncover(ctx, n, f, middle, fitted, last)
 		if err != nil {
 			return nil, 0, 0, err
 		}
@@ -208,9 +209,9 @@ func (e *exact) telling(n *network.Network, f family, data refine.Data, middle *
 	return points
 }
 
-// elsewhere returns by how much more the answers far from the middle, squared, differ from those of n than noise and the errors of its parameters
+// elsewhere returns by how much more the answers far from the middle, squared, differ from those of n than noise and the errors of its parameters, as fitted leave them,
 // explain; 1 where those do.
-func (e *exact) elsewhere(ctx context.Context, n *network.Network, f family) (float64, error) {
+func (e *exact) elsewhere(ctx context.Context, n *network.Network, f family, fitted refine.Data) (float64, error) {
 	const count = 24
 	points := make([][]float64, count)
 	for k := range points {
@@ -225,7 +226,7 @@ func (e *exact) elsewhere(ctx context.Context, n *network.Network, f family) (fl
 	g := f.Function
 	x := e.rows(from, len(e.log.Y)).X
 	away := floats.SubTo(make([]float64, count), y, n.Evaluate(g, g, x))
-	deviations := certify.Deviations(n, g, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), x)
+	deviations := certify.Deviations(n, g, g, fitted, x)
 	explained := math.Hypot(e.expected(n, g, g, x), floats.Norm(deviations, 2)/math.Sqrt(count))
 	// They are few and of many kinds: only far more than that counts.
 	return math.Max(1, math.Pow(floats.Norm(away, 2)/math.Sqrt(count)/(e.mostExpected()*explained), 2)), nil

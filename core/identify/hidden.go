@@ -24,8 +24,8 @@ const (
 
 // hidden returns by how much more than is allowed, squared, the answers differ from those of n where they differ most, and the coordinates of that place; 1 where they do not. A unit of the second layer that sleeps nearly
 // everywhere contributes less than the noise at random points, and as much as others in a corner of the first layer's outputs: from the rows where most is left, coordinates are moved to
-// either side as long as that leaves more.
-func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (float64, []float64, error) {
+// either side as long as that leaves more. fitted are the answers that n was fitted to.
+func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle *recover.Middle, fitted refine.Data) (float64, []float64, error) {
 	g := f.Function
 	known := e.rows(e.spreadFrom, e.spreadFrom+e.spreaded)
 	left := floats.SubTo(make([]float64, len(known.Y)), known.Y, n.Evaluate(g, g, known.X))
@@ -35,10 +35,9 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 		size[r] = -math.Abs(v) / e.scales.Sigma(known.Y[r])
 	}
 	floats.Argsort(size, order)
-	trusted := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
 	worst, place := 1.0, []float64(nil)
 	judge := func(answer refine.Data, at []float64) {
-		if ratio := e.standOut(n, f, trusted, answer); ratio > worst {
+		if ratio := e.standOut(n, f, fitted, answer); ratio > worst {
 			worst, place = ratio, slices.Clone(at)
 		}
 	}
@@ -87,11 +86,11 @@ func (e *exact) hidden(ctx context.Context, n *network.Network, f family, middle
 }
 
 // uncover looks for a unit that noise hides, and, unless it is only to be told, adds it to n; where n, fitted to all answers, explains those that it differs from, that is all that
-// it does. It returns by how much more than is allowed, squared, the answers differ from those of the given network, as hidden has it.
-func (e *exact) uncover(ctx context.Context, n *network.Network, f family, middle *recover.Middle, only bool) (*network.Network, float64, error) {
+// it does. fitted are the answers that n was fitted to. It returns by how much more than is allowed, squared, the answers differ from those of the given network, as hidden has it.
+func (e *exact) uncover(ctx context.Context, n *network.Network, f family, middle *recover.Middle, fitted refine.Data, only bool) (*network.Network, float64, error) {
 	from := e.spreadFrom + e.spreaded // the first answer that n was not fitted to
 	e.spreaded = len(e.log.Y) - e.spreadFrom
-	hidden, place, err := e.hidden(ctx, n, f, middle)
+	hidden, place, err := e.hidden(ctx, n, f, middle, fitted)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -101,12 +100,12 @@ func (e *exact) uncover(ctx context.Context, n *network.Network, f family, middl
 	}
 	g := f.Function
 	data := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
-	fitted, stats, err := refine.Levenberg(ctx, n, g, g, data, refine.Settings{Iterations: 60, Tolerance: 0.01, Damping: 1e-6})
+	better, stats, err := refine.Levenberg(ctx, n, g, g, data, refine.Settings{Iterations: 60, Tolerance: 0.01, Damping: 1e-6})
 	if err != nil {
 		return nil, 0, err
 	}
-	if stats.Loss <= goodLoss && e.standOut(fitted, f, data, e.rows(from, len(e.log.Y))) <= 1 {
-		return fitted, hidden, nil
+	if stats.Loss <= goodLoss && e.standOut(better, f, data, e.rows(from, len(e.log.Y))) <= 1 {
+		return better, hidden, nil
 	}
 	if hidden > 1 {
 		n, err = e.awaken(ctx, n, f, middle, place)

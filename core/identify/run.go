@@ -129,6 +129,7 @@ func (e *exact) conclude(ctx context.Context, result *Result) error {
 // learn fits what was found to the answers that it was compared with, too; it reports whether it explains them then.
 func (e *exact) learn(ctx context.Context) (bool, error) {
 	e.report.start("fit")
+	fitted := e.trusted(e.found, e.family.Candidate, e.roundingError(), e.spreadFrom)
 	rows, _ := e.fresh.X.Dims()
 	for r := range rows {
 		e.log.X = append(e.log.X, e.fresh.X.RawRowView(r))
@@ -138,7 +139,7 @@ func (e *exact) learn(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, _, err := e.uncover(ctx, e.found, e.family, middle, false)
+	n, _, err := e.uncover(ctx, e.found, e.family, middle, fitted, false)
 	if err != nil {
 		return false, err
 	}
