@@ -131,12 +131,11 @@ func (e *exact) standOut(n *network.Network, f family, data, answers refine.Data
 // How a unit that was hidden is fitted to what the others leave around the place where it is most alive.
 const (
 	awakenRows  = 4    // for each of its parameters
-	awakenMoves = 4    // up to so many units of the first layer are elsewhere there than at that place
-	awakenReach = 3.0  // at most so far from their transitions
+	awakenReach = 3.0  // units of the first layer that are elsewhere there than at that place are at most so far from their transitions
 	awakened    = 0.05 // what it leaves at most of the squares that the others leave
 )
 
-// Where its fit starts from: norms of its weights, over that of the slope of what is left, and its pre-activations at the place, in terms of 1/k.
+// Where its fit starts from: norms of its weights, over that of the slope of what is left, and its pre-activations where most is left, in terms of 1/k.
 var (
 	awakenNorms  = []float64{0.5, 1, 2, 4, 8}
 	awakenDepths = []float64{-1, 1, 3}
@@ -146,42 +145,41 @@ var (
 func (e *exact) awaken(ctx context.Context, n *network.Network, f family, middle *recover.Middle, place []float64) (*network.Network, error) {
 	g := f.Function
 	m0, m1 := n.Sizes()
-	points := mat.NewDense(awakenRows*(m0+3), len(place), nil)
-	points.SetRow(0, place)
-	for r := 1; r < points.RawMatrix().Rows; r++ {
-		v := slices.Clone(place)
-		for range 1 + e.rng.IntN(awakenMoves) {
-			v[e.rng.IntN(len(v))] = awakenReach * (2*e.rng.Float64() - 1)
-		}
-		points.SetRow(r, middle.Near(v))
-	}
-	from := len(e.log.Y)
-	if _, err := middle.Ask(ctx, points); err != nil {
+	data, err := e.around(ctx, middle, place, awakenRows*(m0+3), awakenReach)
+	if err != nil {
 		return nil, err
 	}
-	e.spreaded = len(e.log.Y) - e.spreadFrom
-	data := e.weighed(from, len(e.log.Y))
+	for _, y := range data.Y {
+		data.Sigma = append(data.Sigma, e.scales.Sigma(y))
+	}
 	rest := floats.SubTo(make([]float64, len(data.Y)), data.Y, n.Evaluate(g, g, data.X))
 	z := firstLayer(n, g, data.X)
-	slope, most := slopeOf(z, rest), math.Copysign(1, rest[0])
+	slope := slopeOf(z, rest)
 	if slope == nil {
 		return n, nil
 	}
-	before := 0.0
+	before, top := 0.0, 0 // top is the row at which most is left
 	for r, s := range data.Sigma {
 		before += math.Pow(rest[r]/s, 2)
+		if math.Abs(rest[r]) > math.Abs(rest[top]) {
+			top = r
+		}
 	}
+	most := math.Copysign(1, rest[top])
 	var best *lone
 	for _, side := range []float64{-1, 1} {
 		tail := g.Facts().Left
 		if side > 0 {
 			tail = g.Facts().Right
 		}
+		if !(tail.Rate > 0) || math.IsInf(tail.Rate, 1) {
+			continue
+		}
 		for _, norm := range awakenNorms {
 			for _, depth := range awakenDepths {
 				u := lone{h: g, z: z, rest: rest, sigma: data.Sigma, side: side, rate: tail.Rate, limit: tail.Intercept}
 				u.b = floats.ScaleTo(make([]float64, m0), -side*most*norm/floats.Norm(slope, 2), slope)
-				u.tau = -side*depth/tail.Rate - floats.Dot(u.b, z.RawRowView(0))
+				u.tau = -side*depth/tail.Rate - floats.Dot(u.b, z.RawRowView(top))
 				if !u.outputs() {
 					continue
 				}
@@ -205,7 +203,7 @@ func (e *exact) awaken(ctx context.Context, n *network.Network, f family, middle
 	larger.Second.Bias[m1], larger.Output[m1], larger.OutputBias = best.tau, best.c, n.OutputBias+best.constant
 	e.report.progress(0, 0, 0, "noise hid a unit: %d units", m1+1)
 	// Behind the first layer's directions first: that takes a fraction of the time.
-	larger, _, err := refine.FixedDirections(ctx, larger, g, g, e.trusted(larger, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{Iterations: patience, Tolerance: 0.01, Damping: 1e-6})
+	larger, _, err = refine.FixedDirections(ctx, larger, g, g, e.trusted(larger, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{Iterations: patience, Tolerance: 0.01, Damping: 1e-6})
 	return larger, err
 }
 

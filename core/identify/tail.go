@@ -19,8 +19,7 @@ import (
 // count: at a few more points there b and C follow by linear least squares.
 const (
 	tailRows   = 3    // so many points for each unknown
-	tailMoves  = 4    // up to so many units of the first layer are elsewhere there than at that row,
-	tailReach  = 2.0  // at most so far from their transitions, where they tell
+	tailReach  = 2.0  // units of the first layer that are elsewhere there than at that row are at most so far from their transitions, where they tell
 	tailFrom   = 30   // what is left at that row, over what is left at most
 	tailSpread = 0.3  // median error of the logarithm up to which what is left counts as one unit's tail
 	tailNew    = 0.3  // what is left at that row, over what the units that sleep contribute there, from which on it is not one of them that is known badly
@@ -53,20 +52,10 @@ func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, m
 	}
 	m0, m1 := n.Sizes()
 	centre := middle.Coordinates(known.X.RawRowView(most))
-	points := mat.NewDense(tailRows*(m0+1), len(centre), nil)
-	for r := range tailRows * (m0 + 1) {
-		v := slices.Clone(centre)
-		for range 1 + e.rng.IntN(tailMoves) { // few at a time, as each takes the unit down by some orders of magnitude
-			v[e.rng.IntN(len(v))] = tailReach * (2*e.rng.Float64() - 1)
-		}
-		points.SetRow(r, middle.Near(v))
-	}
-	from := len(e.log.Y)
-	if _, err := middle.Ask(ctx, points); err != nil {
+	near, err := e.around(ctx, middle, centre, tailRows*(m0+1), tailReach)
+	if err != nil {
 		return nil, err
 	}
-	e.spreaded = len(e.log.Y) - e.spreadFrom
-	near := e.rows(from, len(e.log.Y))
 	z := firstLayer(n, h, near.X)
 	left = floats.SubTo(make([]float64, len(near.Y)), near.Y, n.Evaluate(h, h, near.X))
 	side := 0.0
@@ -134,6 +123,27 @@ func (e *exact) tail(ctx context.Context, n *network.Network, h core.Function, m
 		return nil, nil
 	}
 	return larger, nil
+}
+
+// aroundMoves is up to how many units of the first layer are elsewhere around a place than there: few at a time, as each takes a unit of the second layer down by some orders of magnitude.
+const aroundMoves = 4
+
+// around asks at so many places that differ from the given one in a few coordinates, which are drawn from [-reach, reach], and counts them among those in the middle.
+func (e *exact) around(ctx context.Context, middle *recover.Middle, place []float64, count int, reach float64) (refine.Data, error) {
+	points := mat.NewDense(count, len(place), nil)
+	for r := range count {
+		v := slices.Clone(place)
+		for range 1 + e.rng.IntN(aroundMoves) {
+			v[e.rng.IntN(len(v))] = reach * (2*e.rng.Float64() - 1)
+		}
+		points.SetRow(r, middle.Near(v))
+	}
+	from := len(e.log.Y)
+	if _, err := middle.Ask(ctx, points); err != nil {
+		return refine.Data{}, err
+	}
+	e.spreaded = len(e.log.Y) - e.spreadFrom
+	return e.rows(from, len(e.log.Y)), nil
 }
 
 // without returns n without unit l of the second layer, which sleeps on the given side at nearly all rows.
