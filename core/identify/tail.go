@@ -367,12 +367,16 @@ func (e *exact) fitSleepers(ctx context.Context, n *network.Network, f family) (
 		if err != nil {
 			return nil, err
 		}
-		if off := residuals(fitted, g, data); floats.Max(off) < floats.Max(left) && middleOf(off) < 2*middleOf(left) {
+		// Where sleepers were far off, most rows may be explained less well by a little: the next fit of the others mends that.
+		if off := residuals(fitted, g, data); floats.Max(off) < floats.Max(left) && middleOf(off) < math.Max(2*middleOf(left), sleeperMedian*floats.Max(left)) {
 			n, left = fitted, off
 		}
 	}
 	return n, nil
 }
+
+// sleeperMedian is what a fit of the sleepers may leave of most rows, over what was left at most before.
+const sleeperMedian = 1e-3
 
 // sleeperParts are by what part of what the sleepers contribute a row may be wrong, in the steps of a fit of them all.
 var sleeperParts = []float64{1e-2, 1e-4, 0}
