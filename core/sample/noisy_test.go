@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/query"
 )
 
 const stepsWide = 3
@@ -43,17 +44,7 @@ func TestSaturateNoisy(t *testing.T) {
 			}
 			found, right := map[int]bool{}, 0
 			for _, u := range units {
-				at, least := 0, math.Inf(1)
-				for i := range 8 {
-					w := append([]float64(nil), n.First.Weight.RawRowView(i)...)
-					floats.Scale(1/floats.Norm(w, 2), w)
-					if floats.Dot(w, u.Direction) < 0 {
-						floats.Scale(-1, w)
-					}
-					if away := floats.Distance(w, u.Direction, 2); away < least {
-						at, least = i, away
-					}
-				}
+				at, least := nearestUnit(n, u)
 				if least > 8*u.Error {
 					t.Errorf("unit %d: direction off by %.1e instead of %.1e", at, least, u.Error)
 				}
@@ -78,6 +69,80 @@ func TestSaturateNoisy(t *testing.T) {
 				t.Errorf("%d norms of 8 are right to a tenth", right)
 			}
 		})
+	}
+}
+
+// nearestUnit returns the unit of n's first layer whose direction is nearest to that of u, and how far it is from it.
+func nearestUnit(n *network.Network, u Unit) (at int, least float64) {
+	least = math.Inf(1)
+	for i := range n.First.Neurons() {
+		w := append([]float64(nil), n.First.Weight.RawRowView(i)...)
+		floats.Scale(1/floats.Norm(w, 2), w)
+		if floats.Dot(w, u.Direction) < 0 {
+			floats.Scale(-1, w)
+		}
+		if away := floats.Distance(w, u.Direction, 2); away < least {
+			at, least = i, away
+		}
+	}
+	return at, least
+}
+
+// rounded is the oracle o, with so many significant digits in its answers.
+func rounded(o query.Asker, significant int) *Log {
+	return &Log{Oracle: asker(func(ctx context.Context, x *mat.Dense) ([]float64, error) {
+		y, err := o.Ask(ctx, x)
+		for i, v := range y {
+			y[i] = digits(v, significant)
+		}
+		return y, err
+	})}
+}
+
+// TestSaturateFaint: steps of 10 to 50 times the noise, as some units of a second layer that is nearly linear make everywhere, are read until their directions are known.
+func TestSaturateFaint(t *testing.T) {
+	all := 0
+	for seed := range uint64(4) {
+		n := planted(20, 20, 5, 0.5, "sigmoid", seed)
+		rng := rand.New(rand.NewPCG(seed, 1))
+		o := rounded(hidden(n), 4)
+		s, err := Measure(t.Context(), o, n.Inputs(), false, rng)
+		if err != nil {
+			t.Fatal(err)
+		}
+		units, err := Saturate(t.Context(), o, n.Inputs(), *s, rng, SaturationSettings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[int]bool{}
+		for _, u := range units {
+			at, least := nearestUnit(n, u)
+			if least > 8*u.Error {
+				t.Errorf("seed %d, unit %d: direction off by %.1e instead of %.1e", seed, at, least, u.Error)
+			}
+			found[at] = true
+		}
+		if len(units) != len(found) {
+			t.Errorf("seed %d: %d units found, %d different ones", seed, len(units), len(found))
+		}
+		all += len(found)
+	}
+	if all < 79 {
+		t.Errorf("%d units found, of 80", all)
+	}
+}
+
+// TestMeasureAlongHyperplane: that one ray of some runs nearly along a hyperplane, so that it saturates far out, does not make all of f seem that large.
+func TestMeasureAlongHyperplane(t *testing.T) {
+	step := &function{f: func(x []float64) float64 { return 0.123 + math.Tanh(x[0]) }}
+	for seed := range uint64(60) {
+		s, err := Measure(t.Context(), rounded(step, 4), 2, false, rand.New(rand.NewPCG(seed, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Saturation > 400 || s.Noise > 1e-3 {
+			t.Errorf("seed %d: f, a step of width 1, saturates at %g, its answers are noisy by %.1e", seed, s.Saturation, s.Noise)
+		}
 	}
 }
 

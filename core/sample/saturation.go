@@ -62,6 +62,7 @@ type saturation struct {
 	found    []Unit
 	settings SaturationSettings
 	useless  int // steps that were no unit's, before any was found
+	readings int // of each displacement at a step that noise blurs, at most
 }
 
 // Saturate finds the hyperplanes of the first-layer units, and how fast their steps decay, from far out.
@@ -75,7 +76,7 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	if settings.Lines == 0 {
 		settings.Lines = 60
 	}
-	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: distance(&scales) * scales.Saturation, settings: settings, found: slices.Clone(settings.Known)}
+	s := &saturation{oracle: oracle, d: d, scales: scales, rng: rng, radius: distance(&scales) * scales.Saturation, settings: settings, found: slices.Clone(settings.Known), readings: 1}
 	if scales.Algebraic {
 		if settings.Explain == nil {
 			return nil, fault.New(fault.Unsupported, "f approaches its limits far out like a power of 1/|x|: no activation with exponential tails does")
@@ -98,6 +99,9 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 		sloping = 0
 		if settings.Observe != nil {
 			settings.Observe(lines, len(s.found))
+		}
+		if fresh == 0 && s.scales.noisy() && s.readings < mostReadings { // what is left is faint
+			s.readings *= 2
 		}
 		if settings.Units > 0 && len(s.found) >= settings.Units {
 			break
@@ -156,7 +160,10 @@ func (s *saturation) loud() bool { return s.scales.Noise > loudNoise*s.scales.Sp
 
 // faint is the change of f over a piece of a step from which on it can be followed.
 func (s *saturation) faint() float64 {
-	if s.loud() {
+	switch {
+	case s.readings > 1:
+		return 1.5 * s.tolerance()
+	case s.loud():
 		return 5 * s.tolerance()
 	}
 	return 16 * s.tolerance()

@@ -88,8 +88,8 @@ func Measure(ctx context.Context, oracle query.Asker, d int, single bool, rng *r
 			radii = append(radii, radius)
 		}
 		slices.Sort(radii)
-		s.Saturation = radii[len(radii)-1]
-		if s.Single() { // far out the steps are lost between the numbers that there are
+		s.Saturation = radii[len(radii)-2] // the largest may be that of a ray that runs along a hyperplane, any number of times as large
+		if s.Single() {                    // far out the steps are lost between the numbers that there are
 			s.Saturation = radii[len(radii)/2]
 		}
 		// Rounded answers are noisier where f is larger.

@@ -106,8 +106,11 @@ func (s *saturation) noisy() bool { return s.scales.noisy() }
 // mostCorrected is how many of its standard deviations a direction may be off.
 const mostCorrected = 8
 
-// levers is how often a direction is sharpened at most.
-const levers = 8
+// levers is how often a direction is sharpened at most, and mostReadings by how many readings of each displacement.
+const (
+	levers       = 12
+	mostReadings = 16
+)
 
 // lever sharpens a direction that noise has blurred: displacements within the hyperplane as long as the direction's own
 // error allows move f by that error times their length. blur is the error of one such reading, in distance along
@@ -120,14 +123,21 @@ func (s *saturation) lever(ctx context.Context, center []float64, l line, p *pro
 	longest := s.scales.Saturation / 4
 	for range levers {
 		length := math.Min(longest, 0.3*u.Width/u.Error)
-		sharper := 1e-9 + blur/length*math.Sqrt(float64(s.d))
+		single := blur / length * math.Sqrt(float64(s.d))
+		readings := int(math.Max(math.Min(math.Ceil(math.Pow(single/(u.Error/2), 2)), float64(s.readings)), 1))
+		sharper := 1e-9 + single/math.Sqrt(float64(readings))
 		if sharper > u.Error/2 || !noisy && u.Error < 1e-7 {
 			break
 		}
 		basis := frame(s.rng, u.Direction)[1:]
-		points := make([][]float64, len(basis))
-		for i, q := range basis {
-			points[i] = along(center, length, q)
+		// Of several readings every other one lies on the other side, and no two are as far out: rounded answers are to differ.
+		at := make([]float64, readings)
+		var points [][]float64
+		for k := range at {
+			at[k] = length * (1 - 0.3*float64(k)/float64(readings)) * float64(1-2*(k%2))
+			for _, q := range basis {
+				points = append(points, along(center, at[k], q))
+			}
 		}
 		y, err := Points(ctx, s.oracle, points)
 		if err != nil {
@@ -136,10 +146,12 @@ func (s *saturation) lever(ctx context.Context, center []float64, l line, p *pro
 		slant := floats.Dot(u.Direction, l.Direction)
 		w := append([]float64(nil), u.Direction...)
 		outside := false
-		for i, q := range basis {
-			t, ok := p.invert(y[i])
-			outside = outside || !ok
-			floats.AddScaled(w, t*slant/length, q)
+		for k, displaced := range at {
+			for i, q := range basis {
+				t, ok := p.invert(y[k*len(basis)+i])
+				outside = outside || !ok
+				floats.AddScaled(w, t*slant*displaced/floats.Dot(at, at), q)
+			}
 		}
 		if outside { // another unit is within reach, or the direction is not known as well as it seemed
 			if failed++; failed > 2 {
