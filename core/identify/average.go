@@ -157,6 +157,11 @@ func (e *exact) inform(ctx context.Context, n *network.Network, f family, middle
 			return nil, 0, err
 		}
 		n = fitted
+		if e.lingers(stats.Loss) {
+			if n, stats, err = e.fitOn(ctx, n, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)); err != nil {
+				return nil, 0, err
+			}
+		}
 		loss := stats.Loss
 		if round == informRounds || n.Parameters() > denseParameters {
 			return n, loss, nil

@@ -148,7 +148,7 @@ func (e *exact) fitAll(ctx context.Context, n *network.Network, iterations int) 
 	if err != nil {
 		return err
 	}
-	creeping := stats.Loss > goodLoss && n.Parameters() <= valleyParameters
+	creeping := stats.Loss > goodLoss && n.Parameters() <= valleyParameters || e.lingers(stats.Loss)
 	if !creeping {
 		e.found, e.loss = fitted, stats.Loss
 		if err := e.certify(ctx); err != nil {
@@ -160,17 +160,33 @@ func (e *exact) fitAll(ctx context.Context, n *network.Network, iterations int) 
 	if !creeping {
 		return nil
 	}
-	e.found, stats, err = refine.Valley(ctx, fitted, g, g, e.trusted(fitted, e.family.Candidate, e.roundingError(), e.local), refine.Settings{
-		Observe: func(iteration int, loss float64) {
-			e.report.progress(iteration, 0, loss, "along a valley: iteration %d", iteration)
-		},
-	})
-	if err != nil {
+	if e.found, stats, err = e.fitOn(ctx, fitted, g, e.trusted(fitted, e.family.Candidate, e.roundingError(), e.local)); err != nil {
 		return err
 	}
 	e.loss = stats.Loss
 	return e.certify(ctx)
 }
+
+// fitOn goes on with a fit of all parameters that creeps: along its valley, where that does not take too long.
+func (e *exact) fitOn(ctx context.Context, n *network.Network, g core.Function, data refine.Data) (*network.Network, refine.Statistics, error) {
+	if n.Parameters() > valleyParameters {
+		return fitWhole(ctx, n, g, data, refine.Settings{Iterations: patience, Tolerance: 1e-4, Damping: 1e-6})
+	}
+	return refine.Valley(ctx, n, g, g, data, refine.Settings{
+		Observe: func(iteration int, loss float64) {
+			e.report.progress(iteration, 0, loss, "along a valley: iteration %d", iteration)
+		},
+	})
+}
+
+// lingers reports whether a fit to noisy answers that has come within reach of the noise has not arrived: sleeping units creep along a valley, at whose end the loss is
+// one, or less by what the parameters take up. What single precision leaves is not the same everywhere, and its estimate too rough for that.
+func (e *exact) lingers(loss float64) bool {
+	return e.noisy() && !e.single() && loss <= goodLoss && loss > 1+lingering*math.Sqrt(2/float64(len(e.log.Y)-e.local))
+}
+
+// lingering is how many standard deviations more than one the loss of a fit may be that has arrived.
+const lingering = 3
 
 // certify certifies what was found.
 func (e *exact) certify(ctx context.Context) error {

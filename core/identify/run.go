@@ -276,6 +276,8 @@ func (e *exact) verdict(r *Result, expected, propagated float64) (bool, string) 
 			}
 		}
 		return false, reason
+	case e.lingers(1 + (e.loss-1)/2): // twice as far off as what fits go on from
+		return false, fmt.Sprintf("the answers that the network found was fitted to differ from it by %.2f times what their noise explains: the fit has not arrived, or noise hides a unit", math.Sqrt(e.loss))
 	case e.noise > farNoise && e.margin > 0 && e.margin < wideMargin:
 		return false, fmt.Sprintf("with one unit less the residuals would be only %.1f times as large as noise explains: at this noise the sizes are uncertain", math.Sqrt(e.margin))
 	case len(r.Certificate.Undetermined) > 0:
