@@ -629,3 +629,32 @@ func TestVerdict(t *testing.T) {
 		})
 	}
 }
+
+// TestLingers: residuals of many noisy answers tell a fit that has not arrived, and a network that comes of one is not claimed.
+func TestLingers(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		noise, loss float64
+		rows        int
+		lingers     bool
+		refused     bool
+	}{
+		{"arrived", 1e-4, 0.9, 1000, false, false},
+		{"by chance", 1e-4, 1.1, 1000, false, false},
+		{"on the way", 1e-4, 1.2, 1000, true, false},
+		{"far from it", 1e-4, 1.7, 1000, true, true},
+		{"few answers", 1e-4, 1.2, 100, false, false},
+		{"exact answers", 1e-14, 1.7, 1000, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := &exact{noise: c.noise, loss: c.loss, scales: &sample.Scales{Noise: c.noise, Spread: 1, Value: 1}, log: &sample.Log{Y: make([]float64, c.rows)}}
+			if e.lingers(c.loss) != c.lingers {
+				t.Errorf("lingers: %v", !c.lingers)
+			}
+			identified, reason := e.verdict(&Result{Certificate: &certify.Certificate{ErrorBar: 1e-12}}, c.noise, 0)
+			if identified == c.refused || c.refused && !strings.Contains(reason, "not arrived") {
+				t.Errorf("identified: %v, %s", identified, reason)
+			}
+		})
+	}
+}
