@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -14,6 +15,7 @@ import (
 	"github.com/nnid/nnid/core/network"
 	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/refine"
+	"github.com/nnid/nnid/core/sample"
 )
 
 // students recovers the second layer and the shifts by least squares alone: the second layer is that of a student on the first
@@ -286,7 +288,33 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 		}
 		return v
 	}
+	if m0, d := n.First.Weight.Dims(); m0 > d && best != nil {
+		return e.climb(at, best, want, middle)
+	}
 	return best
+}
+
+// climbs is how many moves are tried to get nearer to where a unit is alive.
+const climbs = 400
+
+// climb returns a place from the given one on, by random moves that bring the value there nearer to what is wanted. Where there are more units of the first layer than inputs, they
+// cannot all be where a unit of the second would be most alive, and which of them matter only trying tells.
+func (e *exact) climb(at func(v []float64) float64, from []float64, want float64, middle *recover.Middle) []float64 {
+	x := middle.Input(from)
+	step := floats.Distance(x, middle.Input(middle.Point()), 2)
+	value := func(x []float64) float64 { return math.Abs(at(middle.Coordinates(x)) - want) }
+	best := value(x)
+	for range climbs {
+		next := slices.Clone(x)
+		floats.AddScaled(next, step, sample.Direction(e.rng, len(x)))
+		if v := value(next); v < best {
+			x, best = next, v
+			step *= 1.5
+		} else {
+			step *= 0.95
+		}
+	}
+	return middle.Coordinates(x)
 }
 
 // pulls returns, for each coordinate of the middle, the weights of unit l of the second layer for the units of the first whose coordinate it is: one, or two with parallel

@@ -181,6 +181,9 @@ func (s *search) arrive(ctx context.Context, k1 int) (*network.Network, float64,
 	if err != nil || loss > math.Max(s.close()*s.variance, s.exact) || loss <= s.target || s.settings.Spare {
 		return n, loss, err
 	}
+	if n, loss, err = s.fuse(ctx, n, loss, s.data()); err != nil || loss <= s.target {
+		return n, loss, err
+	}
 	return s.fit(ctx, n, s.data(), fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
 }
 
