@@ -6,11 +6,13 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/nnid/nnid/core"
 	"github.com/nnid/nnid/core/certify"
 	"github.com/nnid/nnid/core/local"
 	"github.com/nnid/nnid/core/network"
+	"github.com/nnid/nnid/core/recover"
 	"github.com/nnid/nnid/core/refine"
 )
 
@@ -91,11 +93,11 @@ const (
 )
 
 // sharpen asks for more answers where the network found, which explains those so far, is least certain: a unit of the second layer that sleeps everywhere is known from
-// the second power of its tail.
+// the second power of its tail. Where they leave such a unit open, it is asked where that power is largest.
 func (e *exact) sharpen(ctx context.Context) error {
 	for range sharpenRounds {
 		bar, n := e.certificate.ErrorBar, e.found
-		if e.noisy() || e.reach > 0 || bar <= barWanted || len(e.certificate.Undetermined) > 0 || n.Parameters() > denseParameters {
+		if e.noisy() || e.reach > 0 || bar <= barWanted || n.Parameters() > denseParameters {
 			return nil
 		}
 		e.report.start("polish")
@@ -103,14 +105,23 @@ func (e *exact) sharpen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		points := e.telling(n, e.family, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), middle, n.Parameters()/2)
-		if points == nil {
-			return nil
-		}
-		if _, err := e.log.Ask(ctx, points); err != nil {
-			return err
-		}
 		before, certificate, loss := e.found, e.certificate, e.loss
+		if len(certificate.Undetermined) > 0 {
+			if n, err = e.rouse(ctx, n, middle); err != nil {
+				return err
+			}
+			if n == before {
+				return nil
+			}
+		} else {
+			points := e.telling(n, e.family, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), middle, n.Parameters()/2)
+			if points == nil {
+				return nil
+			}
+			if _, err := e.log.Ask(ctx, points); err != nil {
+				return err
+			}
+		}
 		if err := e.fitAll(ctx, n, 30); err != nil {
 			return err
 		}
@@ -125,6 +136,31 @@ func (e *exact) sharpen(ctx context.Context) error {
 	}
 	return nil
 }
+
+// rouse asks where those units of the second layer that sleep, and whose output weights the answers leave open, are most alive, and fits each alone to all answers; it returns n where
+// there is none.
+func (e *exact) rouse(ctx context.Context, n *network.Network, middle *recover.Middle) (*network.Network, error) {
+	g := e.family.Function
+	for l, bar := range e.certificate.Output {
+		asleep, _ := sleeps(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded).X)
+		if bar < rouseFrom || asleep == 0 {
+			continue
+		}
+		points := mat.NewDense(len(n.First.Bias)+2, len(middle.Shift), nil)
+		for r := range points.RawMatrix().Rows {
+			points.SetRow(r, e.summit(n, g, l, -asleep, middle))
+		}
+		if _, err := middle.Ask(ctx, points); err != nil {
+			return nil, err
+		}
+		e.spreaded = len(e.log.Y) - e.spreadFrom
+		n = e.alone(n, g, l, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded), e.noise*e.scales.Spread, false)
+	}
+	return n, nil
+}
+
+// rouseFrom is the relative error bar of an output weight from which it is open.
+const rouseFrom = 0.05
 
 // creeps reports whether the fit of n ended near the answers, yet above their noise, and a valley may lead on.
 func (e *exact) creeps(n *network.Network) bool {

@@ -289,25 +289,41 @@ func (e *exact) alive(n *network.Network, g core.Function, l int, width float64,
 		return v
 	}
 	if m0, d := n.First.Weight.Dims(); m0 > d && best != nil {
-		return e.climb(at, best, want, middle)
+		return e.climb(func(v []float64) float64 { return -math.Abs(at(v) - want) }, best, middle)
 	}
 	return best
 }
 
-// climbs is how many moves are tried to get nearer to where a unit is alive.
+// summit returns a place where the pre-activation of unit l of the second layer is as large, or for side -1 as small, as was found from a random one on.
+func (e *exact) summit(n *network.Network, g core.Function, l int, side float64, middle *recover.Middle) []float64 {
+	value := func(v []float64) float64 {
+		x := middle.Input(v)
+		return side * secondLayer(n, g, mat.NewDense(1, len(x), x)).At(0, l)
+	}
+	end := make([]float64, len(middle.Shift))
+	for i, pull := range pulls(n, l, middle) {
+		end[i] = math.Copysign(4+2*e.rng.Float64(), side*pull)
+	}
+	best := middle.Near(end)
+	if m0, d := n.First.Weight.Dims(); m0 > d {
+		return e.climb(value, best, middle)
+	}
+	return best
+}
+
+// climbs is how many moves are tried.
 const climbs = 400
 
-// climb returns a place from the given one on, by random moves that bring the value there nearer to what is wanted. Where there are more units of the first layer than inputs, they
+// climb returns a place from the given one on, by random moves that raise the value. Where there are more units of the first layer than inputs, they
 // cannot all be where a unit of the second would be most alive, and which of them matter only trying tells.
-func (e *exact) climb(at func(v []float64) float64, from []float64, want float64, middle *recover.Middle) []float64 {
+func (e *exact) climb(value func(v []float64) float64, from []float64, middle *recover.Middle) []float64 {
 	x := middle.Input(from)
 	step := floats.Distance(x, middle.Input(middle.Point()), 2)
-	value := func(x []float64) float64 { return math.Abs(at(middle.Coordinates(x)) - want) }
-	best := value(x)
+	best := value(from)
 	for range climbs {
 		next := slices.Clone(x)
 		floats.AddScaled(next, step, sample.Direction(e.rng, len(x)))
-		if v := value(next); v < best {
+		if v := value(middle.Coordinates(next)); v > best {
 			x, best = next, v
 			step *= 1.5
 		} else {
