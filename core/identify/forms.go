@@ -100,7 +100,7 @@ func (e *exact) simple(ctx context.Context) error {
 	if sum {
 		return otherForm("f is a sum of functions of one unit of the first layer each, to %.0e of what it varies by: a network of one hidden layer, of %d units, and no second", additive, len(e.units))
 	}
-	if e.found != nil {
+	if e.found != nil && e.loss > goodLoss { // one unit that has not been found well yet is one combination, too
 		if _, m1 := e.found.Sizes(); m1 == 1 {
 			return nil
 		}

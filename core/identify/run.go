@@ -116,6 +116,10 @@ func (e *exact) conclude(ctx context.Context, result *Result) error {
 		if err := e.validate(ctx, e.found, g, g, e.place, result); err != nil {
 			return err
 		}
+		// One unit far from its transition is an exponential, which may explain the answers in the middle and no others.
+		if !result.Identified && !e.noisy() && e.reach == 0 && e.loss <= goodLoss && len(e.found.Output) == 1 {
+			return e.simple(ctx)
+		}
 		if result.Identified || !e.noisy() || e.reach > 0 || e.spreaded == 0 || e.loss > goodLoss || lesson == lessons {
 			return nil
 		}
