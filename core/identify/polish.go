@@ -218,7 +218,7 @@ func (e *exact) fitOn(ctx context.Context, n *network.Network, g core.Function, 
 // lingers reports whether a fit to noisy answers that has come within reach of the noise has not arrived: sleeping units creep along a valley, at whose end the loss is
 // one, or less by what the parameters take up. What single precision leaves is not the same everywhere, and its estimate too rough for that.
 func (e *exact) lingers(loss float64) bool {
-	return loss > 1 && loss <= goodLoss && e.noisy() && !e.single() && loss > 1+lingering*math.Sqrt(2/float64(len(e.log.Y)-e.local))
+	return loss > 1 && loss <= goodLoss && e.noisy() && !e.scales.Single() && loss > 1+lingering*math.Sqrt(2/float64(len(e.log.Y)-e.local))
 }
 
 // lingering is how many standard deviations more than one the loss of a fit may be that has arrived.
