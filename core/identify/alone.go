@@ -35,9 +35,8 @@ const (
 	loneBetter     = 0.95 // a shift further out is taken where it is better by this
 	loneIterations = 6
 	loneLast       = 60
-	loneRows       = 2    // for each parameter, of a robust fit
-	loneShrinks    = -0.9 // of the second power of its tail, what a step may take off at most
-	loneShown      = 3.0  // what a unit contributes, over what the others are wrong by, at its rows
+	loneRows       = 2   // for each parameter, of a robust fit
+	loneShown      = 3.0 // what a unit contributes, over what the others are wrong by, at its rows
 )
 
 // loneParts are what the unit is known to, in the steps of a robust fit.
@@ -278,37 +277,23 @@ func (u *lone) fit(free bool, iterations int) {
 		normal.SymOuterK(1, jacobian.T())
 		gradient := mat.NewVecDense(size, nil)
 		gradient.MulVec(jacobian.T(), mat.NewVecDense(len(residual), residual))
-		// Columns are scaled to length one: they differ by ten and more orders of magnitude, those of the constant and of the shift most.
-		scale := make([]float64, size)
-		for k := range scale {
-			if scale[k] = math.Sqrt(normal.At(k, k)); scale[k] == 0 {
-				scale[k] = 1
-			}
-			gradient.SetVec(k, gradient.AtVec(k)/scale[k])
-		}
 		before := u.loss
 		for range 12 {
 			damped := mat.NewSymDense(size, nil)
+			damped.CopySym(normal)
 			for k := range size {
-				for j := k; j < size; j++ {
-					damped.SetSym(k, j, normal.At(k, j)/(scale[k]*scale[j]))
-				}
-				damped.SetSym(k, k, damped.At(k, k)+damping)
+				damped.SetSym(k, k, damped.At(k, k)*(1+damping)+math.SmallestNonzeroFloat64)
 			}
 			var cholesky mat.Cholesky
 			var step mat.VecDense
 			if cholesky.Factorize(damped) && cholesky.SolveVecTo(&step, gradient) == nil {
-				for k, s := range scale {
-					step.SetVec(k, step.AtVec(k)/s)
-				}
 				next := *u
 				next.b = append([]float64(nil), u.b...)
 				for k := range m0 {
 					next.b[k] -= step.AtVec(k)
 				}
-				if free { // at the same tail its second power goes with exp(-side k tau), which is what a step is to change by so much
-					by := -u.side * u.rate
-					next.tau += math.Log1p(math.Max(-by*step.AtVec(m0+2), loneShrinks)) / by
+				if free {
+					next.tau -= step.AtVec(m0 + 2)
 				}
 				if next.distance() < loneFurthest/u.rate && next.outputs() && next.loss < u.loss {
 					*u = next

@@ -41,7 +41,7 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 		}
 		return least <= goodLoss, err
 	}
-	tails, tries, crowds, lastMost := 0, 0, 0, math.Inf(1)
+	tails, tries, lastMost := 0, 0, math.Inf(1)
 	for range tailCycles {
 		var err error
 		if n, err = e.fitOthers(ctx, n, f); err != nil {
@@ -74,23 +74,6 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 		}
 		stalled := left[most] > lastMost/3
 		lastMost = left[most]
-		if stalled && tails > 0 && crowds < mostCrowds {
-			crowds++
-			larger, err := e.crowd(ctx, n, f)
-			if err != nil {
-				return nil, 0, err
-			}
-			if larger != n { // found well: there is nothing to be asked of each by itself
-				if n, err = e.fitSleepers(ctx, larger, f); err != nil {
-					return nil, 0, err
-				}
-				if n, err = e.fitTogether(ctx, n, f); err != nil {
-					return nil, 0, err
-				}
-				tails, lastMost = 0, math.Inf(1)
-				continue
-			}
-		}
 		if tails < mostTails && (stalled || left[most] > tailNew*sleeping(n, g, known.X)[most]) {
 			larger, err := e.tail(ctx, n, g, middle, stalled)
 			if err != nil {
