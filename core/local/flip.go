@@ -26,76 +26,131 @@ func oddPart(f core.Function) (k float64, ok bool) {
 	return k, k != 0
 }
 
-// unflip removes pairs of opposite units of the second layer. Where h(t) - h(-t) = k t such a pair is a linear function,
-// and with it units may come out turned round: sum_S c_l h(p_l) = sum_S c_l h(-p_l) + k sum_S c_l p_l, of which the
-// pair gives the last term. No single removal undoes that.
+// unflip removes units of the second layer that come to a linear function. Where h(t) - h(-t) = k t, with such a function units may come out turned round:
+//
+//	sum_S c_l h(p_l) = sum_S c_l h(-p_l) + k sum_S c_l p_l,
+//
+// and it gives the last term, with the other sign. No single removal undoes that.
 func (s *search) unflip(ctx context.Context, n *network.Network, loss float64, data refine.Data) (*network.Network, float64, error) {
 	k, ok := oddPart(s.h)
 	if !ok {
 		return n, loss, nil
 	}
 	for {
-		m0, m1 := n.Sizes()
-		i, j := opposite(n)
-		if i < 0 {
+		rest, part, ok := s.linear(n, k, data.X)
+		if !ok {
 			return n, loss, nil
 		}
-		// What is left of the pair: (c_i + c_j) h(p_i) - c_j k p_i.
-		rest := n.Clone()
-		rest.Output[i] += rest.Output[j]
-		gone := math.Abs(rest.Output[i]) < 1e-3*math.Abs(n.Output[j])
-		var others []int
+		m0, m1 := rest.Sizes()
+		if m1 == 0 || m1 > m0 {
+			return n, loss, nil
+		}
+		b := mat.NewDense(m0, m1, nil)
 		for l := range m1 {
-			if l != j && (l != i || !gone) {
-				others = append(others, l)
-			}
-		}
-		if len(others) == 0 || len(others) > m0 {
-			return n, loss, nil
-		}
-		b := mat.NewDense(m0, len(others), nil)
-		for q, l := range others {
 			for r := range m0 {
-				b.Set(r, q, rest.Output[l]*n.Second.Weight.At(l, r))
+				b.Set(r, l, rest.Output[l]*k*rest.Second.Weight.At(l, r))
 			}
 		}
-		want := mat.NewVecDense(m0, nil)
-		want.ScaleVec(n.Output[j], n.Second.Weight.RowView(i))
-		var share mat.VecDense
-		if err := share.SolveVec(b, want); err != nil {
+		var share mat.VecDense // of each unit's term in the linear function: -1 of those that are turned round, 0 of the others
+		if err := share.SolveVec(b, mat.NewVecDense(m0, part)); err != nil {
 			return n, loss, nil
 		}
-		trial := network.New(n.Inputs(), m0, len(others), n.First.Activation, n.Second.Activation)
-		trial.First, trial.OutputBias = rest.First, rest.OutputBias-n.Output[j]*k*n.Second.Bias[i]
-		for q, l := range others {
-			sign := 1.0
-			if share.AtVec(q) > 0.5 {
-				sign = -1
-				trial.OutputBias += rest.Output[l] * k * n.Second.Bias[l]
+		for l := range m1 {
+			if share.AtVec(l) > 0.5 { // c h(p) + k c p is no unit
+				return n, loss, nil
 			}
-			trial.Second.Weight.SetRow(q, floats.ScaleTo(make([]float64, m0), sign, n.Second.Weight.RawRowView(l)))
-			trial.Second.Bias[q] = sign * n.Second.Bias[l]
-			trial.Output[q] = rest.Output[l]
+			if share.AtVec(l) > -0.5 {
+				continue
+			}
+			rest.OutputBias += rest.Output[l] * k * rest.Second.Bias[l]
+			rest.Second.Bias[l] = -rest.Second.Bias[l]
+			row := rest.Second.Weight.RawRowView(l)
+			floats.Scale(-1, row)
 		}
-		trial, l, err := s.fit(ctx, trial, data, fitSettings{iterations: 60, target: s.target, patience: 4, gain: 0.05, damping: 1e-4})
+		rest, left, err := s.fit(ctx, rest, data, fitSettings{iterations: 60, target: s.target, patience: 4, gain: 0.05, damping: 1e-4})
 		if err != nil {
 			return n, loss, err
 		}
-		s.trace("    opposite units %d, %d of layer 2: loss %.1e -> %.1e", i, j, loss, l)
-		if l > s.exact {
+		s.trace("    without a linear function in layer 2: %d units, loss %.1e -> %.1e", m1, loss, left)
+		if left > s.exact {
 			return n, loss, nil
 		}
-		n, loss = trial, l
+		n, loss = rest, left
 	}
 }
 
-// opposite returns two units of the second layer with weights in opposite directions, or -1.
+// linear returns n without units of its second layer that come to a linear function of the first layer's outputs at the rows of x, and the weights of that function, m0 entries: two that
+// are opposite, or one that is far out on a side on which h is linear. Its constant goes to the output bias. It reports false where there is none.
+func (s *search) linear(n *network.Network, k float64, x *mat.Dense) (rest *network.Network, part []float64, ok bool) {
+	if i, j := opposite(n); i >= 0 { // c_i h(p) + c_j h(-p) = (c_i + c_j) h(p) - c_j k p
+		rest = n.Clone()
+		c := n.Output[j]
+		rest.Output[i] += c
+		rest.OutputBias -= c * k * n.Second.Bias[i]
+		part = floats.ScaleTo(make([]float64, len(n.First.Bias)), -c*k, n.Second.Weight.RawRowView(i))
+		gone := math.Abs(rest.Output[i]) < 1e-3*math.Abs(c)
+		return without(rest, func(l int) bool { return l == j || l == i && gone }), part, true
+	}
+	facts := s.h.Facts()
+	z := layer(x, n.First, s.g)
+	rows, _ := z.Dims()
+	for l, c := range n.Output {
+		argument := mat.NewVecDense(rows, nil)
+		argument.MulVec(z, n.Second.Weight.RowView(l))
+		p := argument.RawVector().Data
+		floats.AddConst(n.Second.Bias[l], p)
+		tail := facts.Right
+		if floats.Max(p) < 0 {
+			tail = facts.Left
+		}
+		if !tail.Asymptotic || tail.Slope == 0 {
+			continue
+		}
+		value := make([]float64, rows)
+		s.h.Apply(0, value, p)
+		away := 0.0
+		for r := range p {
+			away = math.Max(away, math.Abs(value[r]-tail.Slope*p[r]-tail.Intercept))
+		}
+		if away > stillLinear*floats.Norm(value, math.Inf(1)) {
+			continue
+		}
+		rest = without(n, func(k int) bool { return k == l })
+		rest.OutputBias += c * (tail.Slope*n.Second.Bias[l] + tail.Intercept)
+		return rest, floats.ScaleTo(make([]float64, len(n.First.Bias)), c*tail.Slope, n.Second.Weight.RawRowView(l)), true
+	}
+	return nil, nil, false
+}
+
+// stillLinear is how far a unit may be from linear, over its largest value, to be taken for linear.
+const stillLinear = 1e-12
+
+// without returns n without some units of its second layer.
+func without(n *network.Network, gone func(l int) bool) *network.Network {
+	var kept []int
+	for l := range n.Output {
+		if !gone(l) {
+			kept = append(kept, l)
+		}
+	}
+	rest := network.New(n.Inputs(), len(n.First.Bias), len(kept), n.First.Activation, n.Second.Activation)
+	rest.First, rest.OutputBias = n.Clone().First, n.OutputBias
+	for q, l := range kept {
+		rest.Second.Weight.SetRow(q, n.Second.Weight.RawRowView(l))
+		rest.Second.Bias[q], rest.Output[q] = n.Second.Bias[l], n.Output[l]
+	}
+	return rest
+}
+
+// opposite returns two units of the second layer of which one's argument is the other's with the other sign, or -1.
 func opposite(n *network.Network) (i, j int) {
+	const alike = 5e-3
 	_, m1 := n.Sizes()
 	for i := range m1 {
 		for j := range i {
 			a, b := n.Second.Weight.RawRowView(i), n.Second.Weight.RawRowView(j)
-			if -floats.Dot(a, b) > (1-1e-5)*floats.Norm(a, 2)*floats.Norm(b, 2) {
+			size := floats.Norm(a, 2) + math.Abs(n.Second.Bias[i])
+			if floats.Norm(floats.AddTo(make([]float64, len(a)), a, b), 2)+math.Abs(n.Second.Bias[i]+n.Second.Bias[j]) < alike*size {
 				return i, j
 			}
 		}

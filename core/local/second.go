@@ -104,6 +104,11 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 		if n, loss, err = s.prune(ctx, n, loss, data); err != nil {
 			return nil, Statistics{}, err
 		}
+		if loss <= s.exact {
+			if n, loss, err = s.unflip(ctx, n, loss, data); err != nil {
+				return nil, Statistics{}, err
+			}
+		}
 		_, m1 := n.Sizes()
 		s.trace("  start %d: pruned to %d units, loss %.1e of the variance", start, m1, loss/s.variance)
 		if loss <= s.exact && (settings.M1 == 0 || m1 <= settings.M1) {
