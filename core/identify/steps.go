@@ -274,7 +274,10 @@ func (e *bends) missed(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	const still = 1e-5 // of the spread of f
+	still := 1e-5               // of the spread of f
+	for _, u := range e.units { // what an error of the direction makes of the displacement moves known ones
+		still = math.Max(still, 10*u.Decay*u.Error*e.scales.Saturation)
+	}
 	return math.Abs(y[0]-y[1]) > still*e.scales.Spread || math.Abs(y[2]-y[3]) > still*e.scales.Spread, nil
 }
 
@@ -402,22 +405,37 @@ func (c *clarity) explain(p *sample.Profile) float64 {
 func (c *clarity) told() bool { return c.clear >= clearSteps }
 
 // explainSteps chooses the candidate that explains the steps best: the one with the smallest median misfit, since a neighbour's step may
-// spoil any. What all leave is evidence.
+// spoil any. Where enough steps are clear, the others do not count. What all leave is evidence.
 func (e *bends) explainSteps(candidates []Candidate) (Candidate, []steps.Shape) {
-	best, fewest := 0, math.Inf(1)
 	all := make([][]steps.Shape, len(candidates))
-	for k, c := range candidates {
-		var misfits []float64
-		for _, u := range e.units {
+	misfits := make([][]float64, len(candidates))
+	var clear []int
+	for i, u := range e.units {
+		least, most := math.Inf(1), 0.0
+		for k, c := range candidates {
 			s, ok := steps.Fit(c.Function, u.Profile)
 			if !ok {
 				s.Misfit = math.Inf(1)
 			}
 			all[k] = append(all[k], s)
-			misfits = append(misfits, s.Misfit)
+			misfits[k] = append(misfits[k], s.Misfit)
+			least, most = math.Min(least, s.Misfit), math.Max(most, s.Misfit)
 		}
-		slices.Sort(misfits)
-		middle := math.Sqrt(misfits[len(misfits)/2])
+		if least < clearlyIs && most > clearlyIsNot {
+			clear = append(clear, i)
+		}
+	}
+	best, fewest := 0, math.Inf(1)
+	for k, c := range candidates {
+		seen := misfits[k]
+		if len(clear) >= clearSteps {
+			seen = nil
+			for _, i := range clear {
+				seen = append(seen, misfits[k][i])
+			}
+		}
+		slices.Sort(seen)
+		middle := math.Sqrt(seen[len(seen)/2])
 		e.evidence = append(e.evidence, Evidence{1, c.Name, math.Min(middle, 1)})
 		if middle < fewest {
 			best, fewest = k, middle

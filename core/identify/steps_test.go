@@ -29,12 +29,12 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStepsEvidence: all candidates compete for the first layer at no further query, and what they leave is in the result.
+// TestStepsEvidence: all candidates compete for the first layer at hardly a further query (a second tail of each step, and a look at whether fronts tell), and what they leave is in the result.
 func TestStepsEvidence(t *testing.T) {
 	names := []string{"tanh", "sigmoid", "erf", "gompertz", "arctan", "softsign", "softplus", "sine"}
 	for _, name := range []string{"tanh", "erf", "arctan"} {
 		alone, among := identifyCell(t, name, name, 8, 8, 3, 0.5, 2, name), identifyCell(t, name, name, 8, 8, 3, 0.5, 2, names...)
-		if among.err != nil || !among.result.Identified || among.queries > alone.queries+1 {
+		if among.err != nil || !among.result.Identified || among.queries > alone.queries+1.5 {
 			t.Errorf("%s: %v, %.1f P queries, %.1f alone, %+v", name, among.err, among.queries, alone.queries, among.result)
 			continue
 		}

@@ -27,16 +27,21 @@ type tail struct {
 	sign   float64 // of the side: +1 along Direction
 	height float64 // by how much the limit is above the other side's
 	part   float64 // of the way from left to right that is made at s = 0
+	// The rate with which a power series explains this tail alone, and what it leaves. Where the second layer saturates before the step has ended, it takes more
+	// terms on that side, and the other may be clean all the same.
+	rate, misfit float64
 }
 
-// decay measures how fast the step's tails decay along u.Direction. It starts at x on the step and, where a
-// neighbour's step is in the tail, tries other places of the hyperplane further out.
+// decay measures how fast the step's tails decay along u.Direction. It starts at x on the step and, where neither tail
+// is clean, tries other places of the hyperplane further out, with other units of the first layer on their other sides.
 func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, error) {
 	if s.noisy() {
 		return true, s.noisyDecay(ctx, x, u)
 	}
+	var rates []float64 // of tails that are fair
+	slowest := math.Inf(1)
 	best, least, explained := 0.0, math.Inf(1), math.Inf(1)
-	for try := range 8 {
+	for try := range decayPlaces {
 		place := x
 		if try > 0 {
 			place = along(x, s.radius*math.Pow(2, float64(try)/2), orthogonal(s.rng, u.Direction))
@@ -46,21 +51,31 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if try > 0 && !told {
 			points = morePoints
 		}
-		tails, ok, err := s.tails(ctx, place, u, points)
+		tails, ok, err := s.tails(ctx, place, u, points, s.settings.Explain == nil)
 		if err != nil {
 			return false, err
 		}
 		if !ok {
 			continue
 		}
-		rate, misfit := fitDecay(tails, u.Decay, tailTerms)
-		agree := misfit < fairTail && least < fairTail && math.Abs(rate-best) < tailsAgree*best
-		if misfit < least {
-			best, least = rate, misfit
+		agree := false
+		for _, t := range tails {
+			if t.misfit < fairTail {
+				agree = agree || slices.ContainsFunc(rates, func(r float64) bool { return math.Abs(t.rate-r) < tailsAgree*r })
+				rates = append(rates, t.rate)
+			}
+			if t.misfit < least {
+				best, least = t.rate, t.misfit
+			}
+			slowest = math.Min(slowest, t.rate)
 		}
 		if s.settings.Explain != nil {
 			p := newTailsProfile(tails)
-			if misfit := s.settings.Explain(p); misfit < explained {
+			misfit := s.settings.Explain(p)
+			if len(tails) == 1 {
+				misfit = math.Max(misfit, loneTail)
+			}
+			if misfit < explained {
 				u.Profile, explained = p, misfit
 			}
 		}
@@ -68,7 +83,9 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 			break
 		}
 	}
-	u.Decay, u.Misfit = best, least
+	if u.Decay, u.Misfit = best, least; least >= fairTail {
+		u.Decay = slowest // what is not clean seems faster than it is
+	}
 	return math.Min(least, explained) < fairTail, nil
 }
 
@@ -88,7 +105,7 @@ func (s *saturation) noisyDecay(ctx context.Context, x []float64, u *Unit) error
 			place = along(s.scales.Center, s.radius, Direction(s.rng, s.d))
 			place = along(place, -floats.Dot(u.Direction, place)-u.Offset, u.Direction)
 		}
-		tails, ok, err := s.tails(ctx, place, u, tailPoints)
+		tails, ok, err := s.tails(ctx, place, u, tailPoints, false)
 		if err != nil {
 			return err
 		}
@@ -96,8 +113,8 @@ func (s *saturation) noisyDecay(ctx context.Context, x []float64, u *Unit) error
 			continue
 		}
 		for _, t := range tails {
-			if rate, misfit := fitDecay([]tail{t}, t.guess, noisyTerms); misfit < misfits {
-				rates = append(rates, rate)
+			if t.misfit < misfits {
+				rates = append(rates, t.rate)
 			}
 		}
 		slices.Sort(rates)
@@ -125,18 +142,23 @@ const (
 	loudMisfit  = 2e-2
 )
 
+// decayPlaces is how many places of a hyperplane are tried at most.
+const decayPlaces = 8
+
 // Sums of squared relative misfits of a tail: clean ones reach 1e-12 and less; one with a neighbour's step in it does not.
 const (
-	goodTail = 1e-9
+	goodTail = 1e-10
 	fairTail = 1e-4
 	// Rates of two places that agree so well are as good: a neighbour's tail is not the same at both.
 	tailsAgree = 1e-4
 	// Activations explain clean steps better than power series do, and give the norm as much better.
 	goodExplained = 1e-11
+	// One tail alone has so few points that nearly all explain it; it is taken to leave as much as this.
+	loneTail = 5e-5
 )
 
-// tails samples both tails of the step at x; it leaves a first estimate in u.Decay.
-func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int) ([]tail, bool, error) {
+// tails samples both tails of the step at x, or only the slower one, if that is enough and it proves clean; it leaves a first estimate in u.Decay.
+func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int, one bool) ([]tail, bool, error) {
 	l := line{Origin: x, Direction: u.Direction}
 	reaches := []float64{8, 16, 64, 128}
 	ts := []float64{0}
@@ -167,9 +189,18 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int)
 		reaches = append(reaches, r)
 		y = append(y, more...)
 	}
+	terms := tailTerms
+	if s.noisy() {
+		terms = noisyTerms
+	}
+	// Where the second layer saturates on one side, f approaches its limit there faster than g does.
+	sides := []int{0, 1}
+	if slow := func(side int) float64 { return math.Abs((y[1+side] - limit[side]) / (y[0] - limit[side])) }; slow(1) > slow(0) {
+		sides = []int{1, 0}
+	}
 	var tails []tail
 	var rates []float64
-	for side := range 2 {
+	for _, side := range sides {
 		sign := 1 - 2*float64(side) // right, left
 		size := math.Abs(y[0] - limit[side])
 		most, least := 0.1*size, math.Max(1e-5*size, 300*floor)
@@ -219,8 +250,12 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int)
 		for _, f := range v {
 			t.e = append(t.e, f-limit[side])
 		}
+		t.rate, t.misfit = fitDecay([]tail{t}, t.guess, terms)
 		tails = append(tails, t)
 		rates = append(rates, rate)
+		if one && t.misfit < goodTail {
+			break
+		}
 	}
 	if len(tails) == 0 {
 		return nil, false, nil

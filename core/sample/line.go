@@ -37,11 +37,18 @@ func (l line) ask(ctx context.Context, oracle query.Asker, ts []float64) ([]floa
 // a network more than a few times as many units as inputs; a noise that is missed makes twice as many with every level.
 func mostPieces(d int) int { return 128 + 16*d }
 
-// changes bisects the given intervals, all at once level by level, until every piece over which f changes by more than
-// tolerance is at most width long. Pieces that touch are joined into one group; groups are in order of position. Steps that the line crosses too slowly are left
-// out, and counted. It fails with an
+// fineness is how far the changes of f along a line are followed.
+type fineness struct {
+	change float64 // of f over a piece from which on it is looked into
+	width  float64 // of the pieces in the end
+	slow   float64 // runs of many pieces that are at most so wide are left out: the line crosses their step slowly
+	parts  int     // a step that is in so many such pieces is not divided further; 0: all are, to the end
+}
+
+// changes bisects the given intervals, all at once level by level, until the pieces over which f changes are as fine as wanted. Pieces that touch are joined into one
+// group; groups are in order of position. Steps that the line crosses too slowly are left out, and counted. It fails with an
 // Unsupported fault where f changes nearly everywhere, as it does where it is not constant between steps, or noisier than it seemed.
-func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, width, tolerance float64) (groups [][]interval, slow int, err error) {
+func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval, fine fineness) (groups [][]interval, slow int, err error) {
 	var narrow, crawls []interval
 	active := pieces
 	for len(active) > 0 {
@@ -49,8 +56,8 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 		var mids []float64
 		for _, p := range active {
 			switch {
-			case p.change() <= tolerance:
-			case p.b-p.a <= width:
+			case p.change() <= fine.change:
+			case p.b-p.a <= fine.width:
 				narrow = append(narrow, p)
 			default:
 				split = append(split, p)
@@ -66,12 +73,16 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 			active = append(active, interval{p.a, mids[i], p.fa, y[i]}, interval{mids[i], p.b, y[i], p.fb})
 		}
 		var tails []interval
-		active, tails = cores(active, tolerance)
+		active, tails = cores(active, fine.change)
 		narrow = append(narrow, tails...)
-		if len(active) > 0 && active[0].b-active[0].a <= slowFrom*width {
-			var dropped []interval
-			active, dropped = brisk(active, tolerance)
-			crawls = append(crawls, dropped...)
+		if len(active) > 0 && active[0].b-active[0].a <= fine.slow {
+			var long []interval
+			active, long = runs(active, fine.change, slowPieces)
+			crawls = append(crawls, joined(long)...)
+			if fine.parts > 0 {
+				active, long = runs(active, fine.change, fine.parts)
+				narrow = append(narrow, long...)
+			}
 		}
 		if most := mostPieces(len(l.Origin)); len(split) > most {
 			return nil, 0, fault.New(fault.Unsupported, "far out, f changes in more than %d pieces of one line: it is not constant between the steps of a first layer that saturates, or its answers drift or are noisier than they seemed at first", most)
@@ -92,28 +103,37 @@ func (l line) changes(ctx context.Context, oracle query.Asker, pieces []interval
 	return groups, len(crawls), nil
 }
 
-// Steps are some widths long. Where f changes over more than slowPieces neighbouring pieces, once these are at most slowFrom widths, the line runs nearly along a
-// hyperplane: it would take as many answers as the step is long, and tell the direction badly.
-const (
-	slowFrom   = 8
-	slowPieces = 32
-)
+// slowPieces is how many neighbouring pieces a step is in at most: where it is in more the line runs nearly along its hyperplane. It would take as many answers as the
+// step is long, and tell the direction badly.
+const slowPieces = 32
 
-// brisk drops the runs of pieces over which f changes slowly.
-func brisk(pieces []interval, tolerance float64) (kept, dropped []interval) {
+// runs tells the pieces that are in a row of more than that many over which f changes from the others.
+func runs(pieces []interval, tolerance float64, most int) (short, long []interval) {
 	for from := 0; from < len(pieces); {
 		to := from + 1
 		for changes := pieces[from].change() > tolerance; to < len(pieces) && changes && pieces[to].a == pieces[to-1].b && pieces[to].change() > tolerance; {
 			to++
 		}
-		if to-from > slowPieces {
-			dropped = append(dropped, interval{a: pieces[from].a, b: pieces[to-1].b})
+		if to-from > most {
+			long = append(long, pieces[from:to]...)
 		} else {
-			kept = append(kept, pieces[from:to]...)
+			short = append(short, pieces[from:to]...)
 		}
 		from = to
 	}
-	return kept, dropped
+	return short, long
+}
+
+// joined returns pieces that touch as one.
+func joined(pieces []interval) (all []interval) {
+	for _, p := range pieces {
+		if n := len(all); n > 0 && all[n-1].b == p.a {
+			all[n-1].b, all[n-1].fb = p.b, p.fb
+		} else {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // steep is where a step is steep: over [center-half, center+half] f is monotone and nearly straight.

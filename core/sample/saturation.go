@@ -176,12 +176,25 @@ const (
 	algebraicLeast  = 1e-3
 )
 
-// visible is the smallest change of f along a line that is looked into, and width the length of the pieces in the end.
-func (s *saturation) visible() (change, width float64) {
-	if s.scales.Algebraic {
-		return algebraicLeast * s.scales.Spread, s.scales.Saturation / 2
+// How finely steps are looked for, in saturation radii. A unit with small weights has a step of many times the finest width: where noise does not blur it, it
+// is not divided further than into wideParts pieces of at most widePieces.
+const (
+	finest     = 1.0 / 16
+	slowFrom   = 8 * finest
+	widePieces = 64 * finest
+	wideParts  = 8
+)
+
+// fineness is how far the changes of f along a line are followed.
+func (s *saturation) fineness() fineness {
+	radius := s.scales.Saturation
+	switch {
+	case s.scales.Algebraic:
+		return fineness{change: algebraicLeast * s.scales.Spread, width: radius / 2, slow: 4 * radius}
+	case s.noisy():
+		return fineness{change: s.tolerance(), width: finest * radius, slow: slowFrom * radius}
 	}
-	return s.tolerance(), s.scales.Saturation / 16
+	return fineness{change: s.tolerance(), width: finest * radius, slow: widePieces * radius, parts: wideParts}
 }
 
 // random returns a random line as far out as lines are.
@@ -248,11 +261,10 @@ func (s *saturation) line(ctx context.Context, l line) (fresh, impure, slow int,
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	change, width := s.visible()
-	groups, slow, err := l.changes(ctx, s.oracle, pieces, width, change)
+	groups, slow, err := l.changes(ctx, s.oracle, pieces, s.fineness())
 	if err == nil && len(groups) == 0 && len(s.found) == 0 { // an even function is the same at both ends
 		if pieces, err = s.divided(ctx, l, pieces); err == nil {
-			groups, slow, err = l.changes(ctx, s.oracle, pieces, width, change)
+			groups, slow, err = l.changes(ctx, s.oracle, pieces, s.fineness())
 		}
 	}
 	if err != nil || len(groups) == 0 {
