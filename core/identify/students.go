@@ -47,7 +47,7 @@ func (e *exact) students(ctx context.Context) error {
 			Starts: starts, InputError: middle.Error(), Spare: e.noisy(), Rough: e.rough, Twice: e.rough, Point: middle.Point, M1: e.problem.M1, Noise: e.relativeNoise() * e.scales.Spread, Seed: e.settings.Seed, Activation: f.Name,
 			Observe: func(text string) { e.report.progress(0, 0, 0, "%s: %s", f.Name, text) },
 		}
-		fit := func(found *network.Network, how func(context.Context, *network.Network, family, *recover.Middle) (*network.Network, float64, error)) error {
+		fit := func(found *network.Network, how fitting) error {
 			e.report.finish("%d units", len(found.Output))
 			e.report.start("fit")
 			n := inInputs(found.Clone(), middle)
@@ -91,12 +91,12 @@ func (e *exact) students(ctx context.Context) error {
 			}
 		} else {
 			settings.Awake = func(n *network.Network) (bool, error) {
-				err := fit(n, e.fitTails)
-				settled = err == nil && e.loss <= goodLoss
-				if err == nil && !settled {
-					e.report.start("second layer")
+				if err := fit(n, e.fitCrowds); err != nil || e.loss <= goodLoss {
+					settled = err == nil
+					return settled, err
 				}
-				return settled, err
+				e.report.start("second layer")
+				return false, nil
 			}
 		}
 		found, stats, err := local.Second(ctx, middle, len(e.units), normal, normal, settings)
@@ -118,6 +118,9 @@ func (e *exact) students(ctx context.Context) error {
 	}
 	return last
 }
+
+// fitting fits a network to the answers in the middle; it returns the loss, too.
+type fitting func(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, error)
 
 // fewOwn is how many students are tried before those of other activations.
 const fewOwn = 4

@@ -33,6 +33,8 @@ type Settings struct {
 	Starts int     // most students; default 24
 	// Parameters is the most that a student of [Start] may have: the time of a fit grows with their cube. Default 4000.
 	Parameters int
+	// Units is how many units of the second layer the first students of [Second] have, where M1 is not known; 0: as many as networks of that many inputs commonly take.
+	Units int
 	// FirstLayer says that input i is, but for its shift and up to a few percent of its scale, the pre-activation of unit i of
 	// the first layer: students start from there, without spare units in it.
 	FirstLayer bool

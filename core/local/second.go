@@ -318,7 +318,10 @@ func SecondParameters(m0, m1 int) int {
 // that there commonly is.
 func (s *search) spareSecond(stage int) int {
 	k1 := s.d/2 + 2
-	if s.settings.M1 > 0 {
+	switch {
+	case s.settings.Units > 0:
+		k1 = s.settings.Units
+	case s.settings.M1 > 0:
 		k1 = 2*s.settings.M1 + (s.settings.M1+1)/2
 	}
 	return int(math.Ceil(float64(k1) * math.Pow(1.6, float64(stage))))
