@@ -230,7 +230,7 @@ func (e *exact) crowd(ctx context.Context, n *network.Network, f family, asleep 
 	joined.Second.Bias = append(append([]float64(nil), others.Second.Bias...), found.Second.Bias...)
 	joined.Output = append(append([]float64(nil), others.Output...), found.Output...)
 	joined.OutputBias = others.OutputBias + found.OutputBias
-	joined = united(joined)
+	joined = united(joined, normal.Facts().Symmetry == core.SymmetryPoint)
 	joined.RewriteFirst(affine.Inverse(), f.Name)
 	joined.RewriteSecond(affine.Inverse(), f.Name)
 	e.report.progress(0, 0, 0, "%d units that sleep elsewhere, found at once: %d units", len(found.Output), len(joined.Output))
@@ -257,13 +257,18 @@ func agreed(a, b *network.Network) *network.Network {
 	return a
 }
 
-// united returns n with one unit for two of the second layer that are the same, and none where they cancel: a unit that was known badly is found again, and what undoes it.
-func united(n *network.Network) *network.Network {
+// united returns n with one unit for two of the second layer that are the same, and none where they cancel: a unit that was known badly is found again, and what undoes it. Odd says
+// that h(-t) = -h(t), so that two of opposite parameters are the same, too.
+func united(n *network.Network, odd bool) *network.Network {
+	sides := []float64{1}
+	if odd {
+		sides = append(sides, -1)
+	}
 	for l := len(n.Output) - 1; l > 0; l-- {
 		own, tau := n.Second.Weight.RawRowView(l), n.Second.Bias[l]
 		size := floats.Norm(own, 2) + math.Abs(tau)
 		for k := range l {
-			for _, side := range []float64{1, -1} {
+			for _, side := range sides {
 				other := floats.ScaleTo(make([]float64, len(own)), side, n.Second.Weight.RawRowView(k))
 				if floats.Distance(own, other, 2)+math.Abs(tau-side*n.Second.Bias[k]) > crowdSame*size {
 					continue
@@ -275,7 +280,7 @@ func united(n *network.Network) *network.Network {
 				if cancel && len(n.Output) > 1 {
 					n = n.WithoutSecond(k)
 				}
-				return united(n)
+				return united(n, odd)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 )
 
 // TestCrowds: units that sleep nearly everywhere with nearly the same weights, so that no place shows the tail of one alone.
@@ -40,5 +41,46 @@ func TestCrowds(t *testing.T) {
 				t.Errorf("off by %.1e, error bar %.1e", off, result.Certificate.ErrorBar)
 			}
 		})
+	}
+}
+
+// TestAgreed: units that another student has not are left out, whatever their signs and their order.
+func TestAgreed(t *testing.T) {
+	a, b := randomNet(4, 4, 3, 0.5, "tanh", 1), randomNet(4, 4, 4, 0.5, "tanh", 2)
+	for k, l := range []int{2, 0} { // a's units 2 and 0 are b's 1 and 3, the first turned round
+		b.Second.Weight.SetRow(1+2*k, floats.ScaleTo(make([]float64, 4), 2*float64(2*k-1), a.Second.Weight.RawRowView(l)))
+	}
+	kept := agreed(a, b)
+	if kept == nil || len(kept.Output) != 2 {
+		t.Fatalf("kept: %v", kept)
+	}
+	for k, l := range []int{0, 2} {
+		if !floats.Equal(kept.Second.Weight.RawRowView(k), a.Second.Weight.RawRowView(l)) {
+			t.Errorf("unit %d of those kept is not unit %d", k, l)
+		}
+	}
+	if none := agreed(a, randomNet(4, 4, 3, 0.5, "tanh", 3)); none != nil {
+		t.Errorf("%d units are in both of two random networks", len(none.Output))
+	}
+}
+
+// TestUnited: the function stays the same where units of the same parameters are made one, and those that cancel are gone.
+func TestUnited(t *testing.T) {
+	n := randomNet(4, 4, 5, 0.5, "tanh", 1)
+	same := func(l, k int, side, output float64) { // unit l: unit k's parameters, or minus these
+		n.Second.Weight.SetRow(l, floats.ScaleTo(make([]float64, 4), side, n.Second.Weight.RawRowView(k)))
+		n.Second.Bias[l], n.Output[l] = side*n.Second.Bias[k], output
+	}
+	same(3, 0, -1, 0.4)
+	same(4, 1, 1, -n.Output[1])
+	h := function(t, "tanh")
+	x := mat.NewDense(20, 4, nil)
+	x.Apply(func(i, j int, _ float64) float64 { return math.Sin(float64(7*i + 3*j)) }, x)
+	fewer := united(n, true)
+	if len(fewer.Output) != 2 || floats.Distance(fewer.Evaluate(h, h, x), n.Evaluate(h, h, x), math.Inf(1)) > 1e-12 {
+		t.Errorf("%d units, off by %g", len(fewer.Output), floats.Distance(fewer.Evaluate(h, h, x), n.Evaluate(h, h, x), math.Inf(1)))
+	}
+	if kept := united(n, false); len(kept.Output) != 3 {
+		t.Errorf("%d units are left where the function is not odd", len(kept.Output))
 	}
 }

@@ -114,7 +114,7 @@ func (e *exact) students(ctx context.Context) error {
 		if err := fit(found, e.fitAwake); err != nil || e.loss <= goodLoss || e.loss > hopeless*hopeless {
 			return err
 		}
-		return fit(found, e.fitTails)
+		return fit(found, e.fitCrowds)
 	}
 	return last
 }
