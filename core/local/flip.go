@@ -42,7 +42,7 @@ func (s *search) unflip(ctx context.Context, n *network.Network, loss float64, d
 			return n, loss, nil
 		}
 		m0, m1 := rest.Sizes()
-		if m1 == 0 || m1 > m0 {
+		if m1 > m0 {
 			return n, loss, nil
 		}
 		b := mat.NewDense(m0, m1, nil)
@@ -82,13 +82,16 @@ func (s *search) unflip(ctx context.Context, n *network.Network, loss float64, d
 // linear returns n without units of its second layer that come to a linear function of the first layer's outputs at the rows of x, and the weights of that function, m0 entries: two that
 // are opposite, or one that is far out on a side on which h is linear. Its constant goes to the output bias. It reports false where there is none.
 func (s *search) linear(n *network.Network, k float64, x *mat.Dense) (rest *network.Network, part []float64, ok bool) {
+	if len(n.Output) < 2 { // nothing would be left
+		return nil, nil, false
+	}
 	if i, j := opposite(n); i >= 0 { // c_i h(p) + c_j h(-p) = (c_i + c_j) h(p) - c_j k p
 		rest = n.Clone()
 		c := n.Output[j]
 		rest.Output[i] += c
 		rest.OutputBias -= c * k * n.Second.Bias[i]
 		part = floats.ScaleTo(make([]float64, len(n.First.Bias)), -c*k, n.Second.Weight.RawRowView(i))
-		gone := math.Abs(rest.Output[i]) < 1e-3*math.Abs(c)
+		gone := len(n.Output) > 2 && math.Abs(rest.Output[i]) < 1e-3*math.Abs(c)
 		return without(rest, func(l int) bool { return l == j || l == i && gone }), part, true
 	}
 	facts := s.h.Facts()

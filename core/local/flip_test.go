@@ -51,6 +51,18 @@ func TestUnflip(t *testing.T) {
 			t.Errorf("%s: %d units, loss %.1e after %.1e", name, len(rest.Output), loss, before)
 		}
 	}
+	// Nothing would be left of one unit, or of two that are opposite.
+	for _, units := range []int{1, 2} {
+		few := network.New(6, 6, units, "tanh", "softplus")
+		few.First = truth.Clone().First
+		for l := range units {
+			few.Second.Weight.Set(l, 0, float64(1-2*l))
+			few.Second.Bias[l], few.Output[l] = float64(500*(2-units)), float64(1-2*l)
+		}
+		if rest, _, err := s.unflip(t.Context(), few, 0, data); err != nil || len(rest.Output) != units {
+			t.Errorf("%d units are left of %d, error %v", len(rest.Output), units, err)
+		}
+	}
 	// A linear function that is none of the units' stays.
 	n := withUnits(truth, 1)
 	n.Second.Weight.Set(3, 0, 0.1)
