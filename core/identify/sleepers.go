@@ -32,7 +32,11 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 	g := f.Function
 	best, least := n, math.Inf(1)
 	try := func() (bool, error) {
-		fitted, stats, err := fitWhole(ctx, n, g, e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom), refine.Settings{
+		data := e.trusted(n, f.Candidate, e.roundingError(), e.spreadFrom)
+		if len(data.Y) <= n.Parameters() { // too few would be explained by anything
+			return false, nil
+		}
+		fitted, stats, err := fitWhole(ctx, n, g, data, refine.Settings{
 			Damping: 1e-9, Iterations: tailFits, Tolerance: 1e-3,
 			Observe: func(iteration int, loss float64) { e.report.progress(iteration, 0, loss, "iteration %d", iteration) },
 		})
