@@ -166,7 +166,7 @@ func (s *search) reduce(ctx context.Context) error {
 		gradients, count = grown, count+batch
 		var svd mat.SVD
 		if !svd.Factorize(gradients, mat.SVDThin) {
-			return fault.New(fault.Internal, "a singular value decomposition did not converge")
+			return fault.New(fault.Unsupported, "a singular value decomposition did not converge: numbers in it are too far apart, or none")
 		}
 		values := svd.Values(nil)
 		rank := 0

@@ -88,7 +88,7 @@ func column(m *mat.Dense, k int, indices []int) []float64 {
 func columnSpace(m *mat.Dense) (*mat.Dense, []float64, error) {
 	var svd mat.SVD
 	if !svd.Factorize(m, mat.SVDThin) {
-		return nil, nil, fault.New(fault.Internal, "a singular value decomposition did not converge")
+		return nil, nil, fault.New(fault.Unsupported, "a singular value decomposition did not converge: numbers in it are too far apart, or none")
 	}
 	var u mat.Dense
 	svd.UTo(&u)

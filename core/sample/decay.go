@@ -38,9 +38,9 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 	if s.noisy() {
 		return true, s.noisyDecay(ctx, x, u)
 	}
-	var rates []float64 // of tails that are fair
-	slowest := math.Inf(1)
-	best, least, explained := 0.0, math.Inf(1), math.Inf(1)
+	var fair []tail
+	slowest, explained := math.Inf(1), math.Inf(1)
+	rate, misfit, agree := slowestRate(nil)
 	for try := range decayPlaces {
 		place := x
 		if try > 0 {
@@ -58,35 +58,53 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 		if !ok {
 			continue
 		}
-		agree := false
 		for _, t := range tails {
 			if t.misfit < fairTail {
-				agree = agree || slices.ContainsFunc(rates, func(r float64) bool { return math.Abs(t.rate-r) < tailsAgree*r })
-				rates = append(rates, t.rate)
-			}
-			if t.misfit < least {
-				best, least = t.rate, t.misfit
+				fair = append(fair, t)
 			}
 			slowest = math.Min(slowest, t.rate)
 		}
+		rate, misfit, agree = slowestRate(fair)
 		if s.settings.Explain != nil {
 			p := newTailsProfile(tails)
-			misfit := s.settings.Explain(p)
+			left := s.settings.Explain(p)
 			if len(tails) == 1 {
-				misfit = math.Max(misfit, loneTail)
+				left = math.Max(left, loneTail)
 			}
-			if misfit < explained {
-				u.Profile, explained = p, misfit
+			if left < explained {
+				u.Profile, explained = p, left
 			}
 		}
-		if told && (least < goodTail || agree || least < fairTail && try >= 3) || explained < goodExplained || explained < fairTail && try >= 5 {
+		if told && (misfit < goodTail || agree || misfit < fairTail && try >= 3) || explained < goodExplained || explained < fairTail && try >= 5 {
 			break
 		}
 	}
-	if u.Decay, u.Misfit = best, least; least >= fairTail {
+	if u.Decay, u.Misfit = rate, misfit; len(fair) == 0 {
 		u.Decay = slowest // what is not clean seems faster than it is
 	}
-	return math.Min(least, explained) < fairTail, nil
+	return math.Min(misfit, explained) < fairTail, nil
+}
+
+// slowestRate returns the rate of the cleanest of the tails that are about as slow as the slowest, and whether two of these agree: a steep second layer saturates before the step has ended,
+// and what is left of a tail by then may look clean, and faster than it is.
+func slowestRate(tails []tail) (rate, misfit float64, agree bool) {
+	misfit = math.Inf(1)
+	slowest := math.Inf(1)
+	for _, t := range tails {
+		slowest = math.Min(slowest, t.rate)
+	}
+	var rates []float64
+	for _, t := range tails {
+		if t.rate > asSlow*slowest {
+			continue
+		}
+		agree = agree || slices.ContainsFunc(rates, func(r float64) bool { return math.Abs(t.rate-r) < tailsAgree*r })
+		rates = append(rates, t.rate)
+		if t.misfit < misfit {
+			rate, misfit = t.rate, t.misfit
+		}
+	}
+	return rate, misfit, agree
 }
 
 // noisyDecay is decay where noise hides all but the beginning of the tails. Where the second layer is saturated before the step has ended, its
@@ -151,6 +169,8 @@ const (
 	fairTail = 1e-4
 	// Rates of two places that agree so well are as good: a neighbour's tail is not the same at both.
 	tailsAgree = 1e-4
+	// A tail that is faster than another by more than this is that of a second layer that saturates.
+	asSlow = 1.1
 	// Activations explain clean steps better than power series do, and give the norm as much better.
 	goodExplained = 1e-11
 	// One tail alone has so few points that nearly all explain it; it is taken to leave as much as this.
@@ -251,6 +271,14 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int,
 			t.e = append(t.e, f-limit[side])
 		}
 		t.rate, t.misfit = fitDecay([]tail{t}, t.guess, terms)
+		if !s.noisy() {
+			if t.rate*t.s[0] > tailStarts {
+				continue
+			}
+			if math.Abs(t.e[0]) < shortTail*math.Abs(t.e[count-1]) {
+				t.misfit = math.Max(t.misfit, shortMisfit)
+			}
+		}
 		tails = append(tails, t)
 		rates = append(rates, rate)
 		if one && t.misfit < goodTail {
@@ -263,6 +291,14 @@ func (s *saturation) tails(ctx context.Context, x []float64, u *Unit, count int,
 	u.Decay = floats.Min(rates)
 	return tails, true, nil
 }
+
+// A tail that begins further from x, in terms of 1/rate, is that of another unit's step; behind steep second layers they begin at 4 to 12. One along which f changes by a smaller factor is
+// explained by nearly every rate, and taken to leave as much as this.
+const (
+	tailStarts  = 12
+	shortTail   = 10
+	shortMisfit = 1e-6
+)
 
 // With noise, tails are followed from at most noisyDepth times its last usable value, noisyTail standard deviations of the noise.
 const (

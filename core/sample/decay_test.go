@@ -25,3 +25,58 @@ func TestDecayOfCleanTail(t *testing.T) {
 		}
 	}
 }
+
+// TestDecayBesideAnother: where the second layer is saturated at the step, the only tail to be seen there is that of another unit's step, which is cleaner and slower. It is not taken for the unit's.
+func TestDecayBesideAnother(t *testing.T) {
+	const norm, other = 3.0, 1.5
+	o := &function{f: func(x []float64) float64 {
+		// The unit changes f where x[1] is small enough, as at other places of its hyperplane; the other one, 12 away, everywhere.
+		return math.Tanh(math.Tanh(norm*x[0])-30/(1+math.Exp(30-x[1]))) + 1e-4*math.Tanh(other*(x[0]-12))
+	}}
+	s := &saturation{oracle: o, d: 2, rng: rand.New(rand.NewPCG(1, 7)), radius: 100, readings: 1,
+		scales: Scales{Center: make([]float64, 2), Saturation: 4, Value: 1, Spread: 4, Noise: 2e-16}}
+	u := Unit{Direction: []float64{1, 0}, Width: 0.05}
+	ok, err := s.decay(t.Context(), []float64{0, 60}, &u)
+	if err != nil || !ok || math.Abs(u.Decay/(2*norm)-1) > 1e-4 {
+		t.Errorf("decay %g instead of %g, misfit %g, %v, error %v", u.Decay, 2*norm, u.Misfit, ok, err)
+	}
+}
+
+// TestSlowestRate: of tails that disagree the slow ones are believed, and the cleanest of them; a faster one may be as clean.
+func TestSlowestRate(t *testing.T) {
+	for _, c := range []struct {
+		tails  []tail
+		rate   float64
+		misfit float64
+		agree  bool
+	}{
+		{nil, 0, math.Inf(1), false},
+		{[]tail{{rate: 2, misfit: 1e-9}}, 2, 1e-9, false},
+		{[]tail{{rate: 2, misfit: 1e-9}, {rate: 4.3, misfit: 1e-15}}, 2, 1e-9, false},
+		{[]tail{{rate: 2.02, misfit: 1e-8}, {rate: 2, misfit: 1e-9}, {rate: 2.01, misfit: 1e-6}}, 2, 1e-9, false},
+		{[]tail{{rate: 5, misfit: 1e-6}, {rate: 5.00001, misfit: 1e-6}}, 5, 1e-6, true},
+		{[]tail{{rate: 5, misfit: 1e-6}, {rate: 2, misfit: 1e-5}, {rate: 5.00001, misfit: 1e-6}}, 2, 1e-5, false}, // two that saturate alike
+	} {
+		rate, misfit, agree := slowestRate(c.tails)
+		if rate != c.rate || misfit != c.misfit || agree != c.agree {
+			t.Errorf("%v: rate %g, misfit %g, agree %v", c.tails, rate, misfit, agree)
+		}
+	}
+}
+
+// TestQuiet: the fewer of the known hyperplanes show where lines meet them, the more lines are to bring nothing new.
+func TestQuiet(t *testing.T) {
+	for _, c := range []struct{ crossed, seen, settings, want int }{
+		{10, 1, 2, 2}, // too few to tell
+		{100, 100, 2, 2},
+		{100, 50, 2, 8},
+		{100, 20, 2, mostQuiet},
+		{100, 0, 2, mostQuiet},
+		{100, 80, 6, 6},
+	} {
+		s := &saturation{crossed: c.crossed, seen: c.seen, settings: SaturationSettings{Quiet: c.settings}, scales: Scales{Spread: 1, Value: 1, Noise: 1e-15}}
+		if got := s.quiet(); got != c.want {
+			t.Errorf("%d of %d seen: %d lines instead of %d", c.seen, c.crossed, got, c.want)
+		}
+	}
+}

@@ -63,6 +63,8 @@ type saturation struct {
 	settings SaturationSettings
 	useless  int // steps that were no unit's, before any was found
 	readings int // of each displacement at a step that noise blurs, at most
+	crossed  int // known hyperplanes that lines met, and at how many of them f changed
+	seen     int
 }
 
 // Saturate finds the hyperplanes of the first-layer units, and how fast their steps decay, from far out.
@@ -84,8 +86,13 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 		s.radius = AlgebraicRadius * scales.Saturation
 	}
 	quiet, fruitless, sloping, crawling := 0, 0, 0, 0
-	for lines := 1; lines <= settings.Lines && quiet < settings.Quiet; lines++ {
+	for lines := 1; lines <= settings.Lines && quiet < s.quiet(); lines++ {
+		near := s.radius
+		if quiet > 0 && !s.scales.noisy() && !s.scales.Algebraic {
+			s.radius *= farther
+		}
 		fresh, impure, slow, err := s.line(ctx, s.random())
+		s.radius = near
 		if err == nil && fresh+impure+slow == 0 && s.scales.noisy() {
 			fresh, err = s.across(ctx)
 		}
@@ -121,6 +128,28 @@ func Saturate(ctx context.Context, oracle query.Asker, d int, scales Scales, rng
 	}
 	return s.found, nil
 }
+
+// quiet is how many lines in a row are to bring nothing new before the search ends. Where the second layer is saturated on most sides f changes at few of the hyperplanes
+// that a line meets: at how few of those that are known tells how many lines it takes for another one to be seen.
+func (s *saturation) quiet() int {
+	if s.noisy() || s.scales.Algebraic || s.crossed < fewCrossed {
+		return s.settings.Quiet
+	}
+	seen := math.Max(float64(s.seen), 1) / float64(s.crossed)
+	return min(max(s.settings.Quiet, int(math.Ceil(math.Log(missed)/math.Log1p(-lineMeets*seen)))), mostQuiet)
+}
+
+// A line meets a hyperplane with the probability lineMeets, and a unit is to be missed with that of missed at most.
+const (
+	lineMeets  = 0.96
+	missed     = 1e-2
+	fewCrossed = 20 // too few to tell
+	mostQuiet  = 20
+)
+
+// farther is how many times as far out as others the lines are that follow one that brought nothing: the step of a unit with nearly the same weights as a known one hides behind
+// that one's nearer the center, and apart from that such lines cost two answers for each step.
+const farther = 16
 
 // mostSloping is how many lines in a row f may change nearly everywhere on: one may run along a unit's hyperplane, so that it takes
 // the whole line to cross it.
@@ -393,6 +422,12 @@ func (s *saturation) unexplained(ctx context.Context, l line) ([]interval, error
 	y, err := l.ask(ctx, s.oracle, ts)
 	if err != nil {
 		return nil, err
+	}
+	for i := 1; i < len(gaps); i++ {
+		s.crossed++
+		if math.Abs(y[2*i]-y[2*i-1]) > s.tolerance() {
+			s.seen++
+		}
 	}
 	pieces := make([]interval, len(gaps))
 	for i, g := range gaps {
