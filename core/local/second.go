@@ -58,7 +58,7 @@ func Second(ctx context.Context, oracle query.Asker, m0 int, g, h core.Function,
 			}
 			continue
 		}
-		if settings.Awake != nil && loss > s.rounding && loss <= splitFrom*s.variance {
+		if settings.Awake != nil && loss > s.exact && loss <= splitFrom*s.variance {
 			awake, ok, err := s.robust(ctx, n, loss)
 			if err != nil {
 				return nil, Statistics{}, err
@@ -186,8 +186,14 @@ func (s *search) arrive(ctx context.Context, k1 int) (*network.Network, float64,
 	if err != nil || loss > math.Max(s.close()*s.variance, s.exact) || loss <= s.target || s.settings.Spare {
 		return n, loss, err
 	}
-	if n, loss, err = s.fuse(ctx, n, loss, s.data()); err != nil || loss <= s.target {
-		return n, loss, err
+	for units := math.MaxInt; len(n.Output) < units && loss > s.target; { // fused units bring others into line
+		units = len(n.Output)
+		if n, loss, err = s.fuse(ctx, n, loss, s.data()); err != nil {
+			return n, loss, err
+		}
+	}
+	if loss <= s.target {
+		return n, loss, nil
 	}
 	return s.fit(ctx, n, s.data(), fitSettings{iterations: 200, target: s.target, patience: 8, gain: 1e-2, damping: 1e-5})
 }
