@@ -110,10 +110,8 @@ func (e *exact) sharpen(ctx context.Context) error {
 			if n, err = e.rouse(ctx, n, middle); err != nil {
 				return err
 			}
-			if n == before {
-				return nil
-			}
-		} else {
+		}
+		if n == before { // no unit sleeps: the answers so far come from where what is open changes little
 			points := e.telling(n, e.family, e.trusted(n, e.family.Candidate, e.roundingError(), e.local), middle, n.Parameters()/2)
 			if points == nil {
 				return nil

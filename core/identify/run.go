@@ -113,11 +113,27 @@ const lessons = 3
 func (e *exact) conclude(ctx context.Context, result *Result) error {
 	for lesson := 0; ; lesson++ {
 		g := e.family.Function
+		against := refine.Data{}
+		if e.explains() {
+			if against = e.contradictions(e.found, e.family); len(against.Y) > 0 && lesson < lessons {
+				revised, err := e.revise(ctx, against)
+				if err != nil {
+					return err
+				}
+				e.describe(result)
+				if revised {
+					continue
+				}
+			}
+		}
 		if err := e.validate(ctx, e.found, g, g, e.place, result); err != nil {
 			return err
 		}
+		if result.Identified && len(against.Y) > 0 {
+			result.Identified, result.Reason = false, e.contradicted(e.found, against)
+		}
 		// One unit far from its transition is an exponential, which may explain the answers in the middle and no others.
-		if !result.Identified && !e.noisy() && e.reach == 0 && e.loss <= goodLoss && len(e.found.Output) == 1 {
+		if !result.Identified && e.explains() && len(e.found.Output) == 1 {
 			return e.simple(ctx)
 		}
 		if result.Identified || !e.noisy() || e.reach > 0 || e.spreaded == 0 || e.loss > goodLoss || lesson == lessons {
@@ -129,6 +145,9 @@ func (e *exact) conclude(ctx context.Context, result *Result) error {
 		e.describe(result)
 	}
 }
+
+// explains reports whether the network found explains exact answers in the middle, once those far out were asked.
+func (e *exact) explains() bool { return !e.noisy() && e.reach == 0 && e.loss <= goodLoss }
 
 // learn fits what was found to the answers that it was compared with, too; it reports whether it explains them then.
 func (e *exact) learn(ctx context.Context) (bool, error) {
@@ -173,30 +192,38 @@ func (e *exact) learn(ctx context.Context) (bool, error) {
 // validate asks for answers at fresh points, which place writes into the rows, compares n with them and decides.
 func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Function, place func(row []float64), result *Result) error {
 	e.report.start("validation")
-	result.Fresh = nil
 	count := max(24, min(200, n.Parameters()/10))
-	x := mat.NewDense(count, n.Inputs(), nil)
-	for k := range count {
-		place(x.RawRowView(k))
-	}
-	if e.log.Single {
-		x = sample.Single(x)
-	}
-	for k := range count {
-		result.Fresh = append(result.Fresh, x.RawRowView(k))
-	}
-	y, err := e.problem.Oracle.Ask(ctx, x)
+	x, y, err := e.askPlaces(ctx, n.Inputs(), count, place)
 	if err != nil {
 		return err
 	}
+	if e.reach == 0 && e.scales != nil && stat.PopStdDev(y, nil) < flatValidation*e.scales.Spread {
+		// All of them lie where the second layer is saturated on one side: that says little.
+		farther, more, err := e.askPlaces(ctx, n.Inputs(), count, func(row []float64) {
+			place(row)
+			floats.Scale(fartherPlaces, row)
+		})
+		if err != nil {
+			return err
+		}
+		all := stack(refine.Data{X: x, Y: y}, refine.Data{X: farther, Y: more})
+		x, y, count = all.X, all.Y, 2*count
+	}
+	result.Fresh = nil
+	for k := range count {
+		result.Fresh = append(result.Fresh, x.RawRowView(k))
+	}
 	e.fresh = refine.Data{X: x, Y: y}
 	away := floats.SubTo(make([]float64, count), y, n.Evaluate(g, h, x))
+	spread := stat.PopStdDev(y, nil)
+	if spread == 0 { // of a constant, the size is as good
+		spread = math.Max(math.Abs(y[0]), math.SmallestNonzeroFloat64)
+	}
 	result.Validation = Validation{
 		Queries: count, MaxError: floats.Norm(away, math.Inf(1)),
-		RelativeError: floats.Norm(away, 2) / math.Sqrt(float64(count)) / stat.PopStdDev(y, nil),
+		RelativeError: floats.Norm(away, 2) / math.Sqrt(float64(count)) / spread,
 	}
 	e.report.finish("relative error %.1e on %d fresh queries", result.Validation.RelativeError, count)
-	spread := stat.PopStdDev(y, nil)
 	result.Identified, result.Reason = e.verdict(result, e.expected(n, g, h, x)/spread, e.propagated(n, g, h, x)/spread)
 	if result.Identified {
 		if open := oneSided(n, g, h, e.rows(e.local, len(e.log.Y)).X); open != "" {
@@ -204,6 +231,25 @@ func (e *exact) validate(ctx context.Context, n *network.Network, g, h core.Func
 		}
 	}
 	return nil
+}
+
+// Fresh answers that vary by less than flatValidation of the spread of f are followed by as many from places so many times as far out.
+const (
+	flatValidation = 1e-3
+	fartherPlaces  = 16
+)
+
+// askPlaces asks at so many places of d inputs, which place writes into the rows.
+func (e *exact) askPlaces(ctx context.Context, d, count int, place func(row []float64)) (*mat.Dense, []float64, error) {
+	x := mat.NewDense(count, d, nil)
+	for k := range count {
+		place(x.RawRowView(k))
+	}
+	if e.log.Single {
+		x = sample.Single(x)
+	}
+	y, err := e.problem.Oracle.Ask(ctx, x)
+	return x, y, err
 }
 
 // expected is the root mean square of the answers' errors at the rows of x.
