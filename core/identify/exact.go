@@ -36,7 +36,9 @@ type exact struct {
 	local     int // the first query in log that was asked near the transitions, not far out
 	// The queries of spread in log: the first, and how many.
 	spreadFrom, spreaded int
-	fresh                refine.Data // the answers that what was found was compared with last
+	// The same of students that did not arrive: they are at random places in the middle, too.
+	studentsFrom, studied int
+	fresh                 refine.Data // the answers that what was found was compared with last
 
 	found       *network.Network
 	family      family  // that found is written in
@@ -459,8 +461,11 @@ const spreadRows = 1.3
 // spread asks queries where all units of the first layer are alive, at random places of x; so many less as already do.
 func (e *exact) spread(ctx context.Context, l *recover.Latent, m1, already int) error {
 	m0, d := l.Rows.Dims()
-	count := int(spreadRows*float64(network.Parameters(d, m0, m1))) + 10 - already
+	count := int(spreadRows*float64(network.Parameters(d, m0, m1))) + 10 - already - e.studied
 	if count <= 0 {
+		if e.spreaded == 0 && e.studied > 0 {
+			e.spreadFrom, e.spreaded = e.studentsFrom, e.studied
+		}
 		return nil
 	}
 	if e.spreaded > 0 { // a retry found more units: the few rows that this would add are not worth a gap in the log

@@ -108,6 +108,7 @@ func (e *exact) students(ctx context.Context) error {
 				return err
 			}
 			last = err
+			e.studentsFrom, e.studied = from, len(e.log.Y)-from
 			continue
 		}
 		e.margin = stats.Margin

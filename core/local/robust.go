@@ -21,6 +21,8 @@ const (
 	robustGain  = 3.0  // root mean square of the residuals over their median, from which on a robust fit is on its way
 	robustStart = 1e-3 // their median, relative to the spread, up to which spare units are removed on the way,
 	robustClose = 1e-5 // and up to which most answers count as explained in the end
+	robustAwake = 0.05 // of the answers may be left unexplained by more than
+	robustLeft  = 1e-2 // that part of the spread: a unit that sleeps is awake at few of them. A steep second layer is saturated at most answers, and they need hardly any of its units
 	robustWorse = 3.0  // how many times larger the median may be without a unit that is spare
 )
 
@@ -102,7 +104,19 @@ func (s *search) robust(ctx context.Context, n *network.Network, loss float64) (
 			count /= 2
 		}
 	}
-	return n, floor <= robustClose*math.Sqrt(s.variance), nil
+	if floor > robustClose*math.Sqrt(s.variance) {
+		return n, false, nil
+	}
+	left := n.Evaluate(s.g, s.h, data.X)
+	floats.Sub(left, data.Y)
+	unexplained := 0
+	for _, r := range left {
+		if math.Abs(r) > robustLeft*math.Sqrt(s.variance) {
+			unexplained++
+		}
+	}
+	s.trace("    robust: %d of %d answers unexplained", unexplained, len(left))
+	return n, float64(unexplained) <= robustAwake*float64(len(left)), nil
 }
 
 // fitTypical fits with the robust loss; it returns the median of the absolute residuals.

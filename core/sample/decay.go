@@ -75,7 +75,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 				u.Profile, explained = p, left
 			}
 		}
-		if told && (misfit < goodTail || agree || misfit < fairTail && try >= 3) || explained < goodExplained || explained < fairTail && try >= 5 {
+		if told && (misfit < goodTail || agree || misfit < usableTail && try >= 3) || explained < goodExplained || explained < fairTail && try >= 5 {
 			break
 		}
 	}
@@ -167,6 +167,8 @@ const decayPlaces = 8
 const (
 	goodTail = 1e-10
 	fairTail = 1e-4
+	// From that on a tail is looked for at a few places only: behind steep second layers less clean ones are too fast by any factor.
+	usableTail = 1e-7
 	// Rates of two places that agree so well are as good: a neighbour's tail is not the same at both.
 	tailsAgree = 1e-4
 	// A tail that is faster than another by more than this is that of a second layer that saturates.
