@@ -40,7 +40,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 	}
 	var fair []tail
 	slowest, explained := math.Inf(1), math.Inf(1)
-	rate, misfit, agree := slowestRate(nil)
+	rate, misfit := 0.0, math.Inf(1)
 	for try := range decayPlaces {
 		place := x
 		if try > 0 {
@@ -64,6 +64,7 @@ func (s *saturation) decay(ctx context.Context, x []float64, u *Unit) (bool, err
 			}
 			slowest = math.Min(slowest, t.rate)
 		}
+		var agree bool
 		rate, misfit, agree = slowestRate(fair)
 		if s.settings.Explain != nil {
 			p := newTailsProfile(tails)
