@@ -30,6 +30,8 @@ const (
 	crowdCancels  = 0.05 // output weight, over that of either, up to which they cancel
 	crowdWhole    = 1e-2 // what is left at most, over the spread of f, from which on all parameters are fitted
 	mostCrowds    = 8
+	crowdPasses   = 3    // over all units
+	crowdGain     = 0.1  // of the loss before is left at most by one that brings it nearer
 	crowdNoise    = 10.0 // over what the others leave at most rows: the students' answers count as that noisy
 	crowdKnown    = 1e-2 // what is left where a unit contributes most, over that, up to which it is known
 )
@@ -255,6 +257,24 @@ func agreed(a, b *network.Network) *network.Network {
 		}
 	}
 	return a
+}
+
+// merged is united for a network in any form of its activation.
+func merged(n *network.Network, f family) *network.Network {
+	normal, affine, ok := network.Normal(f.Function)
+	if !ok {
+		return n
+	}
+	whole := n.Clone()
+	whole.RewriteFirst(affine, f.Name)
+	whole.RewriteSecond(affine, f.Name)
+	whole = united(whole, normal.Facts().Symmetry == core.SymmetryPoint)
+	if len(whole.Output) == len(n.Output) {
+		return n
+	}
+	whole.RewriteFirst(affine.Inverse(), f.Name)
+	whole.RewriteSecond(affine.Inverse(), f.Name)
+	return whole
 }
 
 // united returns n with one unit for two of the second layer that are the same, and none where they cancel: a unit that was known badly is found again, and what undoes it. Odd says

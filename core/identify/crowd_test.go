@@ -84,3 +84,34 @@ func TestUnited(t *testing.T) {
 		t.Errorf("%d units are left where the function is not odd", len(kept.Output))
 	}
 }
+
+// TestMerged: a sigmoid unit turned round is the same unit, sigmoid(-t) = 1 - sigmoid(t), and the function stays as it is; networks without such units do, too.
+func TestMerged(t *testing.T) {
+	n := randomNet(4, 4, 3, 0.5, "sigmoid", 1)
+	f := family{Candidate: candidates(t, "sigmoid")[0]}
+	if merged(n, f) != n {
+		t.Error("a network of different units was changed")
+	}
+	n.Second.Weight.SetRow(2, floats.ScaleTo(make([]float64, 4), -1, n.Second.Weight.RawRowView(0)))
+	n.Second.Bias[2], n.Output[2] = -n.Second.Bias[0], -0.3
+	x := mat.NewDense(20, 4, nil)
+	x.Apply(func(i, j int, _ float64) float64 { return math.Sin(float64(7*i + 3*j)) }, x)
+	g := f.Function
+	fewer := merged(n, f)
+	if off := floats.Distance(fewer.Evaluate(g, g, x), n.Evaluate(g, g, x), math.Inf(1)); len(fewer.Output) != 2 || off > 1e-12 {
+		t.Errorf("%d units, off by %g", len(fewer.Output), off)
+	}
+}
+
+// TestPlausible: a network with a unit that has run away, whose rounding would excuse everything, is none.
+func TestPlausible(t *testing.T) {
+	e, truth := overlooking(t, 8, 1)
+	if !e.plausible(truth, e.family) || !e.plausible(e.found, e.family) {
+		t.Error("networks that explain the answers in the middle are not plausible")
+	}
+	away := truth.Clone()
+	away.Output[1] = -4.5e149
+	if e.plausible(away, e.family) {
+		t.Error("an output weight of -4.5e149 is plausible")
+	}
+}

@@ -200,6 +200,9 @@ func (e *exact) attempt(ctx context.Context) error {
 			}
 		}
 		err := recoverSecond(ctx)
+		if err == nil && e.found == nil {
+			err = fault.New(fault.Unsupported, "no network explains most of the answers near the transitions of the first layer's %d units", len(e.units))
+		}
 		if err != nil && (ctx.Err() != nil || !fault.Is(err, fault.Unsupported)) {
 			return err
 		}

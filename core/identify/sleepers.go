@@ -47,6 +47,7 @@ func (e *exact) fitTails(ctx context.Context, n *network.Network, f family, midd
 	}
 	tails, tries, lastMost := 0, 0, math.Inf(1)
 	for range tailCycles {
+		n = merged(n, f) // two that were known badly may turn out to be one
 		var err error
 		if n, err = e.fitOthers(ctx, n, f); err != nil {
 			return nil, 0, err

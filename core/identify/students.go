@@ -72,7 +72,7 @@ func (e *exact) students(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if loss < e.loss {
+			if loss < e.loss && e.plausible(n, f) {
 				e.found, e.family, e.loss = n, f, loss
 			}
 			if math.IsInf(e.loss, 1) {
@@ -119,6 +119,14 @@ func (e *exact) students(ctx context.Context) error {
 	}
 	return last
 }
+
+// plausible reports whether n leaves less of most answers in the middle than a unit contributes: the weights of one that has run away are so large that their rounding explains all that is left.
+func (e *exact) plausible(n *network.Network, f family) bool {
+	left := residuals(n, f.Function, e.rows(e.spreadFrom, e.spreadFrom+e.spreaded))
+	return middleOf(left) <= mostImplausible*e.scales.Spread
+}
+
+const mostImplausible = 0.1
 
 // fitting fits a network to the answers in the middle; it returns the loss, too.
 type fitting func(ctx context.Context, n *network.Network, f family, middle *recover.Middle) (*network.Network, float64, error)
