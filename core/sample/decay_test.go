@@ -3,7 +3,10 @@ package sample
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"gonum.org/v1/gonum/floats"
 )
 
 // TestDecayOfCleanTail: where the second layer saturates on one side of a step, the other tail tells the rate, and is the one that is asked.
@@ -77,6 +80,24 @@ func TestQuiet(t *testing.T) {
 		s := &saturation{crossed: c.crossed, seen: c.seen, settings: SaturationSettings{Quiet: c.settings}, scales: Scales{Spread: 1, Value: 1, Noise: 1e-15}}
 		if got := s.quiet(); got != c.want {
 			t.Errorf("%d of %d seen: %d lines instead of %d", c.seen, c.crossed, got, c.want)
+		}
+	}
+}
+
+// TestUnmixed: the step that two units made together is dropped once both are known, whatever their signs; no other is, in the plane of two that are far apart neither.
+func TestUnmixed(t *testing.T) {
+	unit := func(x ...float64) Unit {
+		floats.Scale(1/floats.Norm(x, 2), x)
+		return Unit{Direction: x}
+	}
+	a, b, mixture := unit(1, 0, 0, 0), unit(-1, -1e-4, 0, 0), unit(1, 0.4e-4, 1e-7, 0)
+	c, d := unit(0, 1, 0, 0), unit(1, 1, 0, 0)
+	if got := unmixed([]Unit{mixture, c, a, d, b}); len(got) != 4 || slices.ContainsFunc(got, func(u Unit) bool { return floats.Equal(u.Direction, mixture.Direction) }) {
+		t.Errorf("%d units are left: %v", len(got), got)
+	}
+	for _, other := range []Unit{unit(1, 0.4e-4, 1e-5, 0), unit(1, 1e-7, 0, 0)} { // off the plane, one of the two
+		if got := unmixed([]Unit{a, b, other, c, d}); len(got) != 5 {
+			t.Errorf("%d of 5 units are left with %v", len(got), other.Direction)
 		}
 	}
 }
