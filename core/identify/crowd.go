@@ -30,8 +30,6 @@ const (
 	crowdCancels  = 0.05 // output weight, over that of either, up to which they cancel
 	crowdWhole    = 1e-2 // what is left at most, over the spread of f, from which on all parameters are fitted
 	mostCrowds    = 8
-	crowdPasses   = 3    // over all units
-	crowdGain     = 0.1  // of the loss before is left at most by one that brings it nearer
 	crowdNoise    = 10.0 // over what the others leave at most rows: the students' answers count as that noisy
 	crowdKnown    = 1e-2 // what is left where a unit contributes most, over that, up to which it is known
 )

@@ -20,12 +20,9 @@ const (
 	mostContradicted = 64   // of them are fitted
 )
 
-// contradictions returns the answers from far out, and those that the network n was compared with, that it contradicts.
+// contradictions returns the answers from far out that the network n contradicts.
 func (e *exact) contradictions(n *network.Network, f family) refine.Data {
 	far := e.rows(0, e.local)
-	if e.fresh.X != nil {
-		far = stack(far, e.fresh)
-	}
 	bar := e.roundingError()
 	if e.certificate != nil && len(e.certificate.First) > 0 {
 		bar = math.Max(bar, floats.Max(e.certificate.First))
